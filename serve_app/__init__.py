@@ -1,0 +1,1 @@
+"""Omeruta Brain: the knowledge brain itself, plain Python, no Ray."""
