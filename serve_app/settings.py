@@ -19,6 +19,7 @@ class _Part(BaseModel):
 class LLMSettings(_Part):
     engine: str = "llamacpp"  # "llamacpp" | "vllm" | "echo"
     model: str = "auto"  # "auto" | "smollm2" | "tinyllama" | a path to a GGUF file
+    hub_url: str = "https://huggingface.co"  # where set-up takes `tinyllama` from
     threads: int = Field(0, ge=0, description="0: the machine's cores")
     context_tokens: int = Field(8192, ge=512, description="shared by all slots")
     slots: int = Field(8, ge=1, le=64)
