@@ -79,7 +79,9 @@ def resolve_language_model(settings: Settings) -> ModelFile:
             f"llm.model is `{choice}`: neither auto, smollm2 or tinyllama nor a file that exists."
         )
     header = read_header(path)
-    return ModelFile(path, header.name or path.stem, recognise(f"{header.chat_template} {header.name}"))
+    return ModelFile(
+        path, header.name or path.stem, recognise(f"{header.chat_template} {header.name}")
+    )
 
 
 def resolve_embedder(settings: Settings) -> Path:
