@@ -73,11 +73,18 @@ class ServeSettings(_Part):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
     dashboard_port: int = Field(8265, ge=1, le=65535)
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="names besides `host` and loopback that requests may be addressed to; * is any"
+    )
+    allowed_origins: tuple[str, ...] = Field(
+        (), description="other sites whose pages may call this brain, as https://name[:port]"
+    )
 
 
 class LimitSettings(_Part):
     body_bytes: int = Field(1_000_000, ge=1000)
     upload_bytes: int = Field(25_000_000, ge=1000)
+    import_bytes: int = Field(1_000_000_000, ge=1000, description="an import, unpacked")
     message_chars: int = Field(8_000, ge=100)
     requests_per_minute: int = Field(1200, ge=1, description="per token and replica")
     waiting_tasks: int = Field(10_000, ge=1, description="queued tasks in all; more are refused")
@@ -99,6 +106,7 @@ class Settings(BaseSettings):
     )
 
     home: Path = Path.home() / ".omeruta"
+    models: Path | None = None  # folder of the model files; None: `models` in home
     llm: LLMSettings = LLMSettings()
     embedder: EmbedderSettings = EmbedderSettings()
     crawl: CrawlSettings = CrawlSettings()
@@ -109,7 +117,7 @@ class Settings(BaseSettings):
 
     @property
     def models_dir(self) -> Path:
-        return self.home / "models"
+        return self.models or self.home / "models"
 
     @property
     def knowledge_dir(self) -> Path:
