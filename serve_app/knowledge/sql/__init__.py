@@ -1,0 +1,1 @@
+"""Migrations of the knowledge store. Append only: a file that was released never changes."""
