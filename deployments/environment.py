@@ -21,9 +21,10 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def runtime_dir(settings: Settings) -> Path:
-    """A short folder for sockets (a Unix socket's path may have 107 bytes), one for each data folder."""
-    digest = hashlib.sha256(str(settings.home.resolve()).encode()).hexdigest()[:10]
-    return Path(tempfile.gettempdir()) / f"omeruta-{os.getuid()}-{digest}"
+    """A folder for sockets, one for each data folder. Its path is short because a Unix socket's path may have
+    107 bytes, of which Serve uses 70 for names of its own."""
+    digest = hashlib.sha256(str(settings.home.resolve()).encode()).hexdigest()[:8]
+    return Path("/tmp" if os.name == "posix" else tempfile.gettempdir()) / f"ob-{digest}"  # noqa: S108
 
 
 def ray_environment(settings: Settings) -> dict[str, str]:
@@ -46,7 +47,7 @@ def ray_environment(settings: Settings) -> dict[str, str]:
 
 def _haproxy_environment(settings: Settings) -> dict[str, str]:
     """HAProxy in front of the replicas. Its files lie in our own folder, so that two brains do not share them."""
-    folder = runtime_dir(settings) / "haproxy"
+    folder = runtime_dir(settings)
     metrics_port, stats_port, fallback_port = _own_ports(settings)
     environment = {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -75,8 +76,13 @@ def prepare(settings: Settings) -> None:
     """Make what the variables point at: Ray's token (mode 0600) and the HAProxy launcher."""
     settings.home.mkdir(parents=True, exist_ok=True)
     ensure_secret(settings.ray_token_path)
-    folder = runtime_dir(settings) / "haproxy"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = runtime_dir(settings)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise ConfigError(
+            f"{folder} belongs to somebody else, and the brain's sockets must lie there."
+        )
+    folder.chmod(0o700)
     if sys.platform == "linux" and settings.serve.host in LOOPBACK:
         _write_haproxy_launcher(folder / "haproxy")
 

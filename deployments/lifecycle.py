@@ -25,7 +25,7 @@ from typing import Any
 
 import psutil
 
-from deployments.environment import LOOPBACK, prepare, ray_environment, runtime_dir
+from deployments.environment import prepare, ray_environment, runtime_dir
 from serve_app.domain.errors import BrainError, ConfigError, Unavailable
 from serve_app.settings import Settings
 
@@ -69,7 +69,7 @@ def up(settings: Settings, report: Report) -> None:
     prepare(settings)
     run_file = RunFile(settings)
     running = run_file.read()
-    if running is None or not any(_processes(running["brain_id"])):
+    if running is None or not any(_processes(settings, running["brain_id"])):
         running = _start_head(settings, report)
         run_file.write(running)
     os.environ.update(ray_environment(settings))
@@ -102,17 +102,17 @@ def _start_head(settings: Settings, report: Report) -> dict[str, Any]:
         "--head",
         "--block",
         f"--port={port}",
-        f"--node-ip-address={'127.0.0.1' if settings.serve.host in LOOPBACK else _own_address()}",
         "--dashboard-host=127.0.0.1",
         f"--dashboard-port={settings.serve.dashboard_port}",
         f"--dashboard-agent-listen-port={_free_port()}",
+        f"--ray-client-server-port={_free_port()}",
         f"--num-cpus={max(2, os.cpu_count() or 2)}",
         f"--object-store-memory={OBJECT_STORE_BYTES}",
         f"--temp-dir={runtime_dir(settings) / 'ray'}",
         "--disable-usage-stats",
     ]
     with open(logs / "ray.log", "ab") as log_file:
-        head = subprocess.Popen(  # noqa: S603 - our own command line, no shell
+        subprocess.Popen(  # noqa: S603 - our own command line, no shell
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -120,7 +120,7 @@ def _start_head(settings: Settings, report: Report) -> dict[str, Any]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return {"brain_id": brain_id, "pid": head.pid, "gcs": f"127.0.0.1:{port}", "build": None}
+    return {"brain_id": brain_id, "gcs": f"127.0.0.1:{port}", "build": None}
 
 
 def _deploy(settings: Settings, running: dict[str, Any], report: Report) -> str:
@@ -242,32 +242,37 @@ def down(settings: Settings, report: Report) -> None:
         report("No brain runs for this data folder.")
         return
     report("Stopping the brain …")
-    _end(running["brain_id"], running["pid"])
+    _end(settings, running["brain_id"])
     shutil.rmtree(runtime_dir(settings) / "ray", ignore_errors=True)
     run_file.remove()
     report("Stopped. Everything it knows is kept.")
 
 
-def _end(brain_id: str, head_pid: int) -> None:
-    """Ask the head to stop, which takes its processes along; whoever is left after a while is killed."""
-    for process in _processes(brain_id):
-        if process.pid == head_pid:
-            with suppress(psutil.NoSuchProcess):
-                process.terminate()
+def _end(settings: Settings, brain_id: str) -> None:
+    """Kill, and look again until nobody is left: a process may have been starting another meanwhile.
+
+    Asking Ray to end would wait for it to drain its node, for as long as the brain's actors live.
+    """
     give_up = time.monotonic() + STOP_SECONDS
-    while (left := list(_processes(brain_id))) and time.monotonic() < give_up:
-        time.sleep(0.2)
-    for process in left:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(left, timeout=5)
+    while (left := list(_processes(settings, brain_id))) and time.monotonic() < give_up:
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=1)
+    if left:
+        raise Unavailable(f"{len(left)} processes of the brain do not end.")
 
 
-def _processes(brain_id: str) -> Iterator[psutil.Process]:
-    """Every process that carries the brain's mark, this one apart."""
+def _processes(settings: Settings, brain_id: str) -> Iterator[psutil.Process]:
+    """Every process of this brain, this one apart: it carries the brain's mark in its environment or, where
+    a process title has overwritten that (Ray's workers), writes its output into the brain's own folder."""
+    logs = str(runtime_dir(settings).resolve())
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(MARK) == brain_id:
+            if process.pid != os.getpid() and (
+                process.environ().get(MARK) == brain_id
+                or any(file.path.startswith(logs + os.sep) for file in process.open_files())
+            ):
                 yield process
 
 
@@ -285,13 +290,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _own_address() -> str:
-    """This machine's address towards the network. Connecting a datagram socket sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))
-        return str(probe.getsockname()[0])
 
 
 def main(arguments: list[str] | None = None) -> int:
