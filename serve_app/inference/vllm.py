@@ -15,8 +15,9 @@ from serve_app.inference.generation import check_generation, overloaded
 from serve_app.inference.templates import recognise
 from serve_app.settings import LLMSettings
 
-_DEFAULT_MODEL = "TinyLlama/TinyLlama-1.1B-Chat-v1.0"
-_FINISHED = {"stop": "stop", "length": "length", "abort": "cancelled"}
+_TINYLLAMA = "TinyLlama/TinyLlama-1.1B-Chat-v1.0"
+_SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_NAMES = {"auto": _TINYLLAMA, "tinyllama": _TINYLLAMA, "smollm2": _SMOLLM2}
 
 
 class VllmModel:
@@ -24,9 +25,7 @@ class VllmModel:
 
     def __init__(self, settings: LLMSettings) -> None:
         self._settings = settings
-        named = {"auto": _DEFAULT_MODEL, "tinyllama": _DEFAULT_MODEL}
-        named["smollm2"] = "HuggingFaceTB/SmolLM2-135M-Instruct"
-        self._model = named.get(settings.model, settings.model)
+        self._model = _NAMES.get(settings.model, settings.model)
         self._template = recognise(self._model)
         self._engine: Any = None
         self._open = 0
@@ -45,14 +44,9 @@ class VllmModel:
                 "or set llm.engine to `llamacpp`."
             ) from error
         try:
-            self._engine = AsyncLLM.from_engine_args(
-                AsyncEngineArgs(
-                    model=self._model,
-                    max_model_len=self._settings.context_tokens,
-                    max_num_seqs=self._settings.slots,
-                    enable_prefix_caching=True,
-                )
-            )
+            slots = self._settings.slots  # the context is the model's own, in the memory vLLM finds
+            arguments = AsyncEngineArgs(self._model, max_num_seqs=slots, enable_prefix_caching=True)
+            self._engine = AsyncLLM.from_engine_args(arguments)
         except (ValueError, RuntimeError, OSError) as error:
             raise ModelError(f"vLLM cannot load {self._model}: {error}") from error
 
@@ -75,15 +69,13 @@ class VllmModel:
         prompt, params = self._template.render(request.messages).text, self._params(request)
         self._open += 1
         written = 0
-        outputs = self._engine.generate(
-            prompt=prompt, sampling_params=params, request_id=uuid.uuid4().hex
-        )
+        outputs = self._engine.generate(prompt, params, request_id=uuid.uuid4().hex)
         try:
             async for output in outputs:
                 piece = output.outputs[0]
                 written += len(piece.token_ids)
                 if output.finished:
-                    reason = _FINISHED.get(piece.finish_reason, "stop")
+                    reason = "length" if piece.finish_reason == "length" else "stop"
                     yield Delta(piece.text, reason, len(output.prompt_token_ids or ()), written)
                 elif piece.text:
                     yield Delta(piece.text)
