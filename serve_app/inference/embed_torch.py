@@ -114,7 +114,7 @@ class TorchEmbedder:
             raise ConfigError(
                 "The torch embedder needs sentence-transformers and torch (extra `server`)."
             ) from error
-        disable_progress_bar()
+        disable_progress_bar()  # type: ignore[no-untyped-call]
         torch.set_num_threads(self._settings.threads or cores())
         device = self._settings.device
         try:

@@ -44,8 +44,8 @@ class VllmModel:
                 "or set llm.engine to `llamacpp`."
             ) from error
         try:
-            slots = self._settings.slots  # the context is the model's own, in the memory vLLM finds
-            arguments = AsyncEngineArgs(self._model, max_num_seqs=slots, enable_prefix_caching=True)
+            slots = self._settings.slots  # the context's length stays the model's own
+            arguments = AsyncEngineArgs(model=self._model, max_num_seqs=slots)
             self._engine = AsyncLLM.from_engine_args(arguments)
         except (ValueError, RuntimeError, OSError) as error:
             raise ModelError(f"vLLM cannot load {self._model}: {error}") from error
