@@ -8,7 +8,7 @@ for two cores and is overridden, deployment by deployment, in `serve_config.yaml
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from ray.serve import Application
 
@@ -23,6 +23,8 @@ from serve_app.settings import Settings
 
 # A replica that was killed is noticed within two seconds and replaced.
 _WATCHED = {"health_check_period_s": 2, "health_check_timeout_s": 20}
+# The stores lie on the head's disk.
+ON_HEAD: dict[str, Any] = {"resources": {"node:__internal_head__": 0.001}}
 
 
 def _small(cpus: float = 0.1) -> dict[str, Any]:
@@ -39,36 +41,59 @@ def _autoscaled(largest: int, ongoing: float) -> dict[str, Any]:
     }
 
 
+def _bind(deployment: Any, *args: Any, **options: Any) -> Application:
+    return cast(Application, deployment.options(**options).bind(*args))
+
+
 def build(args: Mapping[str, Any] | None = None) -> Application:
     """The whole application. Arguments win over `OMERUTA_*` variables; unknown ones are refused."""
     settings = Settings(**(args or {}))
     plain = settings.model_dump(mode="json")
-    llm_room = settings.llm.slots + settings.llm.max_queue
+    slots, waiting = settings.llm.slots, settings.llm.max_queue
     parts = (
-        Orchestrator.options(
-            **_small(), max_ongoing_requests=64, autoscaling_config=_autoscaled(2, 32)
-        ).bind(plain),
-        LLM.options(
-            ray_actor_options={"num_cpus": 1},
-            max_ongoing_requests=llm_room,
-            autoscaling_config=_autoscaled(1, settings.llm.slots),
-            graceful_shutdown_timeout_s=10,
-            **_WATCHED,
-        ).bind(plain),
-        Embedder.options(
-            **_small(), max_ongoing_requests=256, autoscaling_config=_autoscaled(1, 64)
-        ).bind(plain),
-        # One process owns the store; its lock makes a second one wait.
-        Knowledge.options(
-            ray_actor_options={"num_cpus": 0.1, "resources": {"node:__internal_head__": 0.001}},
-            num_replicas=1,
+        _bind(
+            Orchestrator,
+            plain,
+            **_small(),
+            max_ongoing_requests=64,
+            autoscaling_config=_autoscaled(2, 32),
+        ),
+        _bind(
+            LLM,
+            plain,
+            **_small(1),
+            max_ongoing_requests=slots
+            + waiting,  # the engine batches and refuses, Serve only brings
+            autoscaling_config=_autoscaled(1, slots),
+        ),
+        _bind(
+            Embedder,
+            plain,
+            **_small(),
             max_ongoing_requests=256,
-            **_WATCHED,
-        ).bind(plain),
-        Crawler.options(
-            **_small(), max_ongoing_requests=16, autoscaling_config=_autoscaled(1, 8)
-        ).bind(plain),
+            autoscaling_config=_autoscaled(1, 64),
+        ),
+        _bind(
+            Knowledge,
+            plain,
+            **_small() | {"ray_actor_options": {"num_cpus": 0.1, **ON_HEAD}},
+            num_replicas=1,  # one process owns the store; its lock makes a second one wait
+            max_ongoing_requests=256,
+        ),
+        _bind(
+            Crawler,
+            plain,
+            **_small(),
+            max_ongoing_requests=16,
+            autoscaling_config=_autoscaled(1, 8),
+        ),
     )
-    return Brain.options(  # type: ignore[no-any-return]
-        **_small(), max_ongoing_requests=1000, autoscaling_config=_autoscaled(2, 400)
-    ).bind(plain, this_build(plain), *parts)
+    return _bind(
+        Brain,
+        plain,
+        this_build(plain),
+        *parts,
+        **_small(),
+        max_ongoing_requests=1000,
+        autoscaling_config=_autoscaled(2, 400),
+    )

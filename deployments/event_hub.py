@@ -7,6 +7,7 @@ gap. So it does not matter who else subscribed, when, or whether the stream brok
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
@@ -50,7 +51,7 @@ class _Subscription:
 class EventHub:
     def __init__(self, source: EventSource, name: str) -> None:
         self._source = source
-        self._name = name
+        self._name = name  # of the stream that stands now
         self._subscriptions: dict[str, set[_Subscription]] = {}
         self._pump: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
@@ -97,7 +98,10 @@ class EventHub:
                 log.info("unsubscribing from %s failed: %s", subscription.task_id, error)
 
     async def _run(self) -> None:
-        while True:
+        base = self._name
+        for connection in itertools.count():
+            # A name of its own for each connection: the manager may still hold the one that broke.
+            self._name = f"{base}-{connection}"
             try:
                 async for events in self._source.feed(self._name):
                     if not self._connected.is_set():
@@ -107,8 +111,8 @@ class EventHub:
                         for subscription in self._subscriptions.get(event.task_id, ()):
                             subscription.offer(event)
                     self._wake_late()
-            except BrainError as error:
-                log.info("the event stream broke and is opened again: %s", error)
+            except Exception as error:  # noqa: BLE001 - supervision: every subscriber waits for it
+                log.warning("the event stream broke and is opened again: %s", error)
             self._connected.clear()
             await asyncio.sleep(RECONNECT_SECONDS)
 

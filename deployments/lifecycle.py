@@ -8,6 +8,7 @@ Everything kept is safe against a hard stop at any moment, so `down` simply ends
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import socket
@@ -155,7 +156,10 @@ def _connect(address: str, report: Report) -> None:
     while True:
         try:
             ray.init(
-                address=address, namespace="omeruta", log_to_driver=False, logging_level="ERROR"
+                address=address,
+                namespace="omeruta",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
             if time.monotonic() > give_up:

@@ -48,6 +48,7 @@ class TaskManager:
             "orchestrator": RemoteWorker("Orchestrator"),
             "crawler": RemoteWorker("Crawler"),
             "knowledge": RemoteWorker("Knowledge"),
+            "maintenance": RemoteWorker("Knowledge"),
         }
 
     async def build(self) -> Build:
