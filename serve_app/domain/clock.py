@@ -33,12 +33,16 @@ class FakeClock:
         await future
 
     async def advance(self, seconds: float) -> None:
-        """Move on, waking whoever is due, and let them run."""
-        self._now += timedelta(seconds=seconds)
-        due = sorted((s for s in self._sleepers if s[0] <= self._now), key=lambda s: s[0])
-        self._sleepers = [s for s in self._sleepers if s[0] > self._now]
-        for _, future in due:
-            if not future.done():
+        """Move on by `seconds`, stopping at each sleeper that is due on the way, and let it run."""
+        until = self._now + timedelta(seconds=seconds)
+        while True:
+            self._sleepers = [s for s in self._sleepers if not s[1].done()]
+            due = min((s[0] for s in self._sleepers if s[0] <= until), default=until)
+            self._now = max(self._now, due)
+            woken = [s[1] for s in self._sleepers if s[0] <= self._now]
+            for future in woken:
                 future.set_result(None)
-        for _ in range(20):
-            await asyncio.sleep(0)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            if not woken and self._now >= until:
+                return

@@ -1,0 +1,1 @@
+"""Migrations of the ledger: `NNNN_name.sql`, append-only."""
