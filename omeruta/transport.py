@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ LONGEST_PAUSE = 5.0  # seconds between two tries, whatever Retry-After asks for
 
 
 class Transport:
-    """`transport` and `sleep` are for tests: the wire below httpx, and the pause between two tries."""
+    """`timeout` is in seconds for one answer; `transport`, the wire below httpx, is for tests and proxies."""
 
     def __init__(
         self,
@@ -32,10 +32,8 @@ class Transport:
         *,
         timeout: float = 60.0,
         transport: httpx.BaseTransport | None = None,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.url = url
-        self.sleep = sleep
         self._http = httpx.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {token}"} if token else {},
@@ -45,6 +43,9 @@ class Transport:
             trust_env=not is_local(url),
             follow_redirects=False,
         )
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def close(self) -> None:
         self._http.close()

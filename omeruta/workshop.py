@@ -40,8 +40,12 @@ class Workshop:
         """Wait until a task is completed. Raises TaskFailed, TaskCancelled, StillRunning."""
         task = self.task(task_id)
         if not task.is_final:
-            outcome(self._watch(task_id, progress=progress, timeout=timeout, after=task.last_seq))
-        return _completed(self.task(task_id))
+            self._watch(task_id, progress=progress, timeout=timeout, after=task.last_seq)
+            task = self.task(task_id)
+        if task.status != "completed":
+            cancelled = task.status == "cancelled"
+            raise _failure(cancelled, task_id, task.error, task.error_code or "")
+        return task
 
     def cancel(self, task_id: str) -> Task:
         """Cancel a task, queued or running. Raises Conflict when it is over."""
@@ -133,12 +137,6 @@ def listed(
         if not following or following == cursor or not items:
             return
         cursor = str(following)
-
-
-def _completed(task: Task) -> Task:
-    if task.status != "completed":
-        raise _failure(task.status == "cancelled", task.task_id, task.error, task.error_code or "")
-    return task
 
 
 def _failure(cancelled: bool, task_id: str, reason: object, code: str) -> TaskFailed:
