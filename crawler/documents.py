@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import docx
 import pypdfium2
+from docx.opc.exceptions import PackageNotFoundError
 from docx.table import Table
 from docx.text.paragraph import Paragraph
 
@@ -79,7 +80,7 @@ def read_docx(source: Source) -> Reading:
         zipfile.BadZipFile,
         KeyError,
         ValueError,
-        docx.opc.exceptions.PackageNotFoundError,
+        PackageNotFoundError,
     ) as error:
         raise FetchError("The Word document can not be read.", reason="unreadable") from error
     return _reading(source, "\n\n".join(block for block in blocks if block), title)

@@ -20,15 +20,17 @@ MAX_DEPTH = 2000
 MAX_MARKDOWN = 2_000_000
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 # Elements that need no end tag: they would count as ever deeper nesting where they are siblings.
-_OPEN_ENDED = frozenset(
-    ("p li dt dd tr td th thead tbody tfoot option optgroup colgroup rp rt html head body "
-     "area base br col embed hr img input link meta param source track wbr").split(" ")
-)  # fmt: skip
+_NO_END_TAG = (
+    "p li dt dd tr td th thead tbody tfoot option optgroup colgroup rp rt html head body "
+    "area base br col embed hr img input link meta param source track wbr"
+)
+_OPEN_ENDED = frozenset(_NO_END_TAG.split())
 _CLUTTER = "script, style, noscript, template, svg, nav, header, footer, aside, form, iframe"
 _BLOCKS = frozenset(
     ("p", "div", "section", "article", "li", "tr", "br", "ul", "ol", "table", "dt", "dd")
 )
 _SEPARATOR = re.compile(r"^\|(\s*:?-+:?\s*\|)+\s*$")
+_ESCAPED_IN_WORD = re.compile(r"(?<=\w)\\_(?=\w)")
 _BLANKS = re.compile(r"\n{3,}")
 
 
@@ -108,18 +110,22 @@ def _pieces(root: LexborNode) -> list[str]:
 
 
 def tidy(markdown: str) -> str:
-    """Valid tables, no trailing blanks, at most one empty line in a row outside of code."""
+    """Valid tables, code set apart, no escapes inside words, at most one empty line in a row."""
     lines: list[str] = []
-    in_code = False
+    in_code = after_code = False
     for line in markdown.replace("\r\n", "\n").replace("\x00", "").split("\n"):
-        if line.lstrip().startswith("```"):
-            in_code = not in_code
-        starts_table = not in_code and _is_row(line) and not (lines and _is_row(lines[-1]))
-        if starts_table and lines and lines[-1].strip():
+        if after_code and line.strip():
             lines.append("")
-        if _ends_first_row(lines, line) and not in_code:
+        after_code = in_code and line.strip() == "```"
+        if in_code or line.lstrip().startswith("```"):
+            in_code ^= line.lstrip().startswith("```")
+            lines.append(line.rstrip())
+            continue
+        if _is_row(line) and lines and lines[-1].strip() and not _is_row(lines[-1]):
+            lines.append("")
+        if _ends_first_row(lines, line):
             lines.append("|" + "---|" * (lines[-1].replace(r"\|", "").count("|") - 1))
-        lines.append(line.rstrip())
+        lines.append(_ESCAPED_IN_WORD.sub("_", line.rstrip()))
     return _BLANKS.sub("\n\n", "\n".join(lines)).strip()
 
 

@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import sys
+from typing import Any
 
 from crawler.frames import frame, receive_frame
 from crawler.reading import Reading, Source
@@ -127,7 +128,7 @@ class _Slot:
         await process.wait()
 
 
-async def _exchange(process: asyncio.subprocess.Process, source: Source) -> dict[str, object]:
+async def _exchange(process: asyncio.subprocess.Process, source: Source) -> dict[str, Any]:
     header = {
         "kind": source.kind,
         "url": source.url,

@@ -51,6 +51,14 @@ def normalise(text: str) -> str:
     return f"{url.scheme}://{host}{port}{path}{query}"
 
 
+def known_key(text: str) -> str | None:
+    """The key of an address, None for what is none."""
+    try:
+        return normalise(text)
+    except ValueError:
+        return None
+
+
 def _is_tracker(part: str) -> bool:
     name = part.split("=", 1)[0].lower()
     return name.startswith("utm_") or name in _TRACKERS
@@ -132,9 +140,13 @@ class Scope:
         sites = frozenset(site(seed) for seed in seeds) if same_site else None
         return cls(sites, _globs(include), _globs(exclude))
 
+    def on_site(self, url: str) -> bool:
+        """Hosts are compared as parsed, never by prefix."""
+        return self.sites is None or site(url) in self.sites
+
     def covers(self, url: str) -> bool:
-        """`url` as normalised. Hosts are compared as parsed, never by prefix."""
-        if self.sites is not None and site(url) not in self.sites:
+        """Whether a found address, normalised, is to be followed."""
+        if not self.on_site(url):
             return False
         if self.include and not any(pattern.match(url) for pattern in self.include):
             return False

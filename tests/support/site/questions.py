@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 
 class Question(NamedTuple):
-    """`path` is the one page that holds the answer, `phrase` what a right quote contains."""
+    """`path` is the one page that holds the answer, `phrase` what a right quote contains.
+
+    Sources wrap their lines, so compare with white space collapsed.
+    """
 
     text: str
     path: str

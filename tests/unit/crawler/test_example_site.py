@@ -7,6 +7,7 @@ import urllib.request
 
 import pypdfium2
 import pytest
+
 from support.site import OFF_TOPIC, QUESTIONS, ExampleSite
 from support.site.pdf import text_pdf
 
