@@ -21,7 +21,7 @@ from serve_app.storage import StoreLock, connect, migrate, next_epoch, store_err
 T = TypeVar("T")
 
 FILE = "knowledge.sqlite3"
-_READERS = 2
+_READERS = 4
 
 
 class Database:

@@ -11,7 +11,7 @@ from serve_app.domain.language import EmbedderInfo
 from serve_app.domain.ports import Clock, Vectors
 from serve_app.knowledge import vectors as vectors_
 from serve_app.knowledge.database import Database
-from serve_app.knowledge.vectors import VectorIndex
+from serve_app.knowledge.vectors import PendingChunk, VectorIndex
 from serve_app.knowledge.writes import Write
 
 T = TypeVar("T")
@@ -68,15 +68,20 @@ class KnowledgeStore:
 
         await self.database.in_writer(run)
 
-    async def put_vectors(self, ids: Sequence[int], vectors: Vectors) -> int:
-        """Keep and index the vectors of chunks that still exist; answers how many."""
+    async def put_vectors(
+        self, chunks: Sequence[PendingChunk], vectors: Vectors
+    ) -> tuple[int, int]:
+        """Keep and index the vectors of chunks that still exist; answers how many chunks that were,
+        and how many pages are complete by them."""
 
-        def run(connection: sqlite3.Connection) -> int:
+        def run(connection: sqlite3.Connection) -> tuple[int, int]:
             with self.database.transaction():
-                kept = vectors_.put_vectors(Write(connection, self._clock.now()), ids, vectors)
+                write = Write(connection, self._clock.now())
+                kept = vectors_.put_vectors(write, chunks, vectors)
+                pages = vectors_.settle_pages(write, {chunk.page_id for chunk in chunks})
             # Rounded as stored, so that an index built from the store finds the same.
             rounded = vectors[kept].astype("float16").astype("float32")
-            self.vectors.index.put([ids[position] for position in kept], rounded)
-            return len(kept)
+            self.vectors.index.put([chunks[position].id for position in kept], rounded)
+            return len(kept), pages
 
         return await self.database.in_writer(run)

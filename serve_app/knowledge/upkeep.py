@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from collections import Counter
 from datetime import timedelta
 from functools import partial
 
@@ -37,26 +38,22 @@ class EmbedWork:
             await self._store.use_embedder(info)
             read = self._store.database.read
             page_ids, waiting = await read(lambda c: vectors.pending_pages(c, limit, crawl_id))
-            pages = chunks = 0
+            done = Counter(pages=0, chunks=0)
             batch: list[vectors.PendingChunk] = []
             for page_id in page_ids:
                 batch += await read(partial(vectors.pending_chunks, page_id=page_id))
                 while len(batch) >= EMBED_STEP:
-                    chunks += await self._embed(batch[:EMBED_STEP], info.dim)
-                    pages += await self._settle(page_ids)
+                    done.update(await self._embed(batch[:EMBED_STEP], info.dim))
                     batch = batch[EMBED_STEP:]
             if batch:
-                chunks += await self._embed(batch, info.dim)
-            pages += await self._settle(page_ids)
-        return WorkReport({"pages": pages, "chunks": chunks}, waiting - pages)
+                done.update(await self._embed(batch, info.dim))
+        return WorkReport(dict(done), waiting - done["pages"])
 
-    async def _embed(self, batch: list[vectors.PendingChunk], dim: int) -> int:
+    async def _embed(self, batch: list[vectors.PendingChunk], dim: int) -> dict[str, int]:
         rows = await self._embedder.embed([chunk.text for chunk in batch], bulk=True)
         rows = vectors.check_vectors(rows, len(batch), dim)
-        return await self._store.put_vectors([chunk.id for chunk in batch], rows)
-
-    async def _settle(self, page_ids: list[int]) -> int:
-        return await self._store.write(lambda write: vectors.settle_pages(write, page_ids))
+        chunks, pages = await self._store.put_vectors(batch, rows)
+        return {"pages": pages, "chunks": chunks}
 
 
 async def assess_quality(store: KnowledgeStore, clock: Clock, limit: int) -> WorkReport:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,7 @@ _HALF = np.dtype("<f2")
 @dataclass(frozen=True, slots=True)
 class PendingChunk:
     id: int
+    page_id: int
     text: str  # as the embedder reads it
 
 
@@ -149,17 +150,20 @@ def pending_chunks(connection: sqlite3.Connection, page_id: int) -> list[Pending
         "WHERE c.page_id = ? AND v.chunk_id IS NULL ORDER BY c.ordinal",
         (page_id,),
     )
-    return [PendingChunk(r["id"], embedded_text(r["title"], r["heading"], r["body"])) for r in rows]
+    return [
+        PendingChunk(r["id"], page_id, embedded_text(r["title"], r["heading"], r["body"]))
+        for r in rows
+    ]
 
 
-def put_vectors(write: Write, ids: Sequence[int], vectors: Vectors) -> list[int]:
+def put_vectors(write: Write, chunks: Sequence[PendingChunk], vectors: Vectors) -> list[int]:
     """Keep the vectors of chunks that still exist; answers the positions of those."""
     kept = []
-    for position, chunk_id in enumerate(ids):
+    for position, chunk in enumerate(chunks):
         cursor = write.connection.execute(
             "INSERT INTO vectors (chunk_id, vector) SELECT id, ? FROM chunks WHERE id = ? "
             "ON CONFLICT (chunk_id) DO UPDATE SET vector = excluded.vector",
-            (pack(vectors[position]), chunk_id),
+            (pack(vectors[position]), chunk.id),
         )
         if cursor.rowcount:
             kept.append(position)
@@ -167,7 +171,7 @@ def put_vectors(write: Write, ids: Sequence[int], vectors: Vectors) -> list[int]
     return kept
 
 
-def settle_pages(write: Write, page_ids: Sequence[int]) -> int:
+def settle_pages(write: Write, page_ids: Iterable[int]) -> int:
     """Mark those pages as embedded of which every chunk has its vector; answers how many."""
     settled = 0
     for page_id in page_ids:

@@ -8,12 +8,13 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from serve_app.domain.errors import ConfigError, Unavailable
+from serve_app.domain.errors import BadRequest, ConfigError, StaleAttempt, Unavailable
 from serve_app.domain.knowledge import PageQuery, SearchQuery
 from serve_app.knowledge import KnowledgeBase
 from serve_app.knowledge.index import FaissIndex
@@ -117,6 +118,37 @@ async def test_two_owners_are_never(opened: Any, tmp_path: Path) -> None:
         assert "ConfigError" in other
     async with opened(lock_timeout=0.1) as base:
         assert (await base.stats())["pages"] == 0
+
+
+async def test_a_start_that_fails_lets_go_of_the_store(
+    opened: Any, draft: Any, tmp_path: Path
+) -> None:
+    without_zone = draft("omeruta://guide/x", "Text.", published_at=datetime(2026, 1, 1))
+    with pytest.raises(BadRequest):
+        async with opened(system_pages=[without_zone]):
+            pass
+    async with opened(lock_timeout=0):
+        pass
+    newer = sqlite3.connect(tmp_path / "kb" / "knowledge.sqlite3", isolation_level=None)
+    newer.execute("INSERT INTO schema_migrations VALUES (99, 'later', '')")
+    with pytest.raises(ConfigError, match="newer version"):
+        async with opened():
+            pass
+    newer.execute("DELETE FROM schema_migrations WHERE number = 99")
+    newer.close()
+    async with opened(lock_timeout=0):
+        pass
+
+
+async def test_a_store_taken_over_is_not_written(
+    opened: Any, draft: Any, key: Any, tmp_path: Path
+) -> None:
+    async with opened() as base:
+        other = sqlite3.connect(tmp_path / "kb" / "knowledge.sqlite3", isolation_level=None)
+        other.execute("UPDATE store_epoch SET epoch = epoch + 1")
+        other.close()
+        with pytest.raises(StaleAttempt, match="taken over"):
+            await base.store_pages(key(), [draft("https://a.example/tea", TEA)])
 
 
 async def test_a_closed_store_says_so(knowledge: KnowledgeBase) -> None:
