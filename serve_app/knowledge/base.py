@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -168,14 +168,18 @@ class KnowledgeBase:
         return await self._store.write(work)
 
     async def lease_urls(self, crawl_id: str, key: WriteKey, limit: int) -> list[FrontierUrl]:
-        """Each call leases further addresses, whatever its step. Raises StaleAttempt, NotFound."""
+        """The same step of the same attempt answers with the same leases. Raises StaleAttempt, NotFound."""
         _check_limit(limit)
+        # Leases belong to an attempt, so the next one's step of this name is another write.
+        of_attempt = replace(key, step=f"{key.step} (attempt {key.attempt})")
 
-        def work(write: Write) -> list[FrontierUrl]:
-            fence(write, key)
-            return frontier.lease(write, crawl_id, key, limit)
+        def apply(write: Write) -> list[dict[str, Any]]:
+            return [asdict(url) for url in frontier.lease(write, crawl_id, key, limit)]
 
-        return await self._store.write(work)
+        leased = await self._store.write(
+            lambda write: once(write, of_attempt, lambda: apply(write))
+        )
+        return [FrontierUrl(**url) for url in leased]
 
     async def record_fetches(
         self, crawl_id: str, key: WriteKey, outcomes: Sequence[FetchOutcome]

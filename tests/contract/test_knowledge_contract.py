@@ -302,17 +302,17 @@ def address(name: str, depth: int = 0) -> FrontierUrl:
 async def test_a_crawl_from_seed_to_done(knowledge: Knowledge) -> None:
     counts = await knowledge.open_crawl("c", step("open"), [address("ray"), address("ray")])
     assert (counts.found, counts.pending) == (1, 1)
-    leased = await knowledge.lease_urls("c", step("lease"), 5)
+    leased = await knowledge.lease_urls("c", step("lease 1"), 5)
     assert leased == [address("ray")]
-    assert await knowledge.lease_urls("c", step("lease"), 5) == []
+    assert await knowledge.lease_urls("c", step("lease 2"), 5) == []
     found = (address("tea", 1), address("deep", 2), address("gone", 1), address("ray", 1))
     update = await knowledge.record_fetches(
         "c", step("b1"), [FetchOutcome(leased[0].key, draft("ray", RAY), found=found)]
     )
     assert not update.done
     assert [p.change for p in update.pages] == ["added"]
-    assert [a.depth for a in await knowledge.lease_urls("c", step("lease"), 2)] == [1, 1]
-    (last,) = await knowledge.lease_urls("c", step("lease"), 2)
+    assert [a.depth for a in await knowledge.lease_urls("c", step("lease 3"), 2)] == [1, 1]
+    (last,) = await knowledge.lease_urls("c", step("lease 4"), 2)
     assert last == address("deep", 2)
     failure = CrawlFailure("https://a.example/gone", "http_404", "It is gone.")
     update = await knowledge.record_fetches(
@@ -341,7 +341,7 @@ async def test_a_crawl_from_seed_to_done(knowledge: Knowledge) -> None:
 
 async def test_recording_a_batch_again_answers_the_same(knowledge: Knowledge) -> None:
     await knowledge.open_crawl("c", step("open"), [address("ray")])
-    await knowledge.lease_urls("c", step("lease"), 5)
+    await knowledge.lease_urls("c", step("lease 5"), 5)
     outcomes = [FetchOutcome(address("ray").key, draft("ray", RAY))]
     first = await knowledge.record_fetches("c", step("b"), outcomes)
     assert await knowledge.record_fetches("c", step("b"), outcomes) == first
@@ -349,17 +349,27 @@ async def test_recording_a_batch_again_answers_the_same(knowledge: Knowledge) ->
 
 async def test_a_new_attempt_takes_over_the_leases(knowledge: Knowledge) -> None:
     await knowledge.open_crawl("c", step("open"), [address("ray"), address("tea")])
-    await knowledge.lease_urls("c", step("lease"), 1)
+    await knowledge.lease_urls("c", step("lease 6"), 1)
     counts = await knowledge.open_crawl("c", step("open", attempt=2), [address("ray")])
     assert (counts.pending, counts.leased) == (2, 0)
     late = [FetchOutcome(address("ray").key, draft("ray", RAY))]
     with pytest.raises(StaleAttempt):
         await knowledge.record_fetches("c", step("b", attempt=1), late)
     with pytest.raises(StaleAttempt):
-        await knowledge.lease_urls("c", step("lease", attempt=1), 1)
-    assert len(await knowledge.lease_urls("c", step("lease", attempt=2), 9)) == 2
+        await knowledge.lease_urls("c", step("lease 7", attempt=1), 1)
+    assert len(await knowledge.lease_urls("c", step("lease 8", attempt=2), 9)) == 2
     update = await knowledge.record_fetches("c", step("b", attempt=2), late)
     assert (update.counts.stored, update.counts.leased) == (1, 1)
+
+
+async def test_leasing_again_by_the_same_step_answers_the_same(knowledge: Knowledge) -> None:
+    await knowledge.open_crawl("c", step("open"), [address("ray"), address("tea")])
+    first = await knowledge.lease_urls("c", step("lease/1"), 1)
+    assert await knowledge.lease_urls("c", step("lease/1"), 1) == first
+    assert (await knowledge.crawl_counts("c")).leased == 1
+    await knowledge.open_crawl("c", step("open", attempt=2), [])
+    await knowledge.lease_urls("c", step("lease/1", attempt=2), 2)
+    assert (await knowledge.crawl_counts("c")).leased == 2
 
 
 async def test_an_unknown_crawl_is_not_found(knowledge: Knowledge) -> None:
