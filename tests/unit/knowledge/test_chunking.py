@@ -36,7 +36,7 @@ PIECES = st.sampled_from(
     st.lists(st.one_of(PIECES, st.text(max_size=80)), max_size=12),
     st.sampled_from(["\n", "\n\n", "\n \n"]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_chunks_are_exact_ordered_and_complete(pieces: list[str], between: str) -> None:
     markdown = between.join(pieces)
     last, covered = 0, []

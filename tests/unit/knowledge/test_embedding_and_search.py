@@ -160,7 +160,7 @@ async def test_searches_see_whole_writes_only(opened: Any, draft: Any, key: Any)
         await base.store_pages(key(), [draft("https://a.example/x", versions[0])])
 
         async def rewrite() -> None:
-            for n in range(40):
+            for n in range(20):
                 await base.store_pages(key(), [draft("https://a.example/x", versions[n % 8])])
 
         writing = asyncio.create_task(rewrite())
@@ -175,7 +175,7 @@ async def test_searches_see_whole_writes_only(opened: Any, draft: Any, key: Any)
 
 
 @given(st.text(max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_no_query_breaks_the_word_index(text: str) -> None:
     async def search() -> None:
         base = KnowledgeBase(None, HashEmbedder(), FakeClock())
