@@ -28,7 +28,7 @@ async def chat_and_wait(
         asked = work.chat(body, brain.settings.limits)
         task = await work.submit(brain, who, asked, idempotency_key)
         done = await finished(brain, task.id, who)
-    return JSONResponse(wire.with_html(done.result or {}))
+    return JSONResponse({**wire.with_html(done.result or {}), "processed_async": False})
 
 
 @router.post("/async/chat_async/", response_model=answers.Accepted, status_code=202)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 from fastapi import APIRouter
@@ -20,13 +20,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from serve_app.api import schemas, wire, work
 from serve_app.api.errors import validation_error
-from serve_app.api.follow import closing, follow
+from serve_app.api.follow import follow
 from serve_app.api.limits import Permits
 from serve_app.api.security import Door, Gate, origin_allowed, socket_token
 from serve_app.api.services import Brain, Services
 from serve_app.api.work import Work
 from serve_app.domain.errors import BadRequest, BrainError, Overloaded, Unauthenticated
 from serve_app.domain.people import Principal
+from serve_app.domain.tasks import TaskEvent
 from serve_app.settings import LimitSettings
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -164,9 +165,12 @@ class _Session:
         asked = plan(body, self._brain.settings.limits)
         key = getattr(body, "idempotency_key", None)
         task = await work.submit(self._brain, self._who, asked, key)
-        started = {"type": "task_started", **work.accepted_body(task, asked.message)}
-        await self._say(_with_ref(started, body.ref))
-        self._open(task.id, 0)
+        events = follow(self._brain.ledger, task.id, self._who)
+        # The first event is told before the next action is read: so answers come in the order of the questions.
+        first = await anext(events, None)
+        begun = {"type": "task_started"} if first is None else wire.event(first)
+        await self._say(_with_ref({**work.accepted_body(task, asked.message), **begun}, body.ref))
+        self._open(task.id, events)
 
     async def _check(self, action: str, body: schemas.OnTask) -> None:
         ledger = self._brain.ledger
@@ -178,7 +182,8 @@ class _Session:
     async def _subscribe(self, body: schemas.Subscribe) -> None:
         await self._brain.ledger.get(body.task_id, self._who)
         self._make_room(body.task_id)
-        self._open(body.task_id, body.after)
+        events = follow(self._brain.ledger, body.task_id, self._who, body.after)
+        self._open(body.task_id, events)
 
     # what the brain says
 
@@ -186,16 +191,16 @@ class _Session:
         if task_id not in self._subscriptions and len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
             raise Overloaded(f"A socket follows at most {MAX_SUBSCRIPTIONS} tasks at once.")
 
-    def _open(self, task_id: str, after: int) -> None:
+    def _open(self, task_id: str, events: AsyncGenerator[TaskEvent]) -> None:
         former = self._subscriptions.pop(task_id, None)
         if former is not None:
             former.cancel()
-        self._subscriptions[task_id] = asyncio.create_task(self._forward(task_id, after))
+        self._subscriptions[task_id] = asyncio.create_task(self._forward(task_id, events))
 
-    async def _forward(self, task_id: str, after: int) -> None:
+    async def _forward(self, task_id: str, events: AsyncGenerator[TaskEvent]) -> None:
         try:
             try:
-                async with closing(follow(self._brain.ledger, task_id, self._who, after)) as events:
+                async with aclosing(events):
                     async for event in events:
                         await self._say(wire.event(event))
             except BrainError as error:

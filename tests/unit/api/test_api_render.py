@@ -30,7 +30,9 @@ HOSTILE = [
     "<a href=javascript:x>y</a>",
     "<math><mi//xlink:href='data:x,<script>alert(1)</script>'>",
 ]
-ALLOWED = re.compile(r"</?(?:p|br|hr|h[1-6]|[uo]l|li|blockquote|strong|em|s|code|pre|a|table|thead|tbody|t[rhd])\b")
+ALLOWED = re.compile(
+    r"</?(?:p|br|hr|h[1-6]|[uo]l|li|blockquote|strong|em|s|code|pre|a|table|thead|tbody|t[rhd])\b"
+)
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -100,13 +100,16 @@ def test_the_subprotocol_pair() -> None:
     assert socket_token(Headers({"authorization": "Bearer abc"})) == ("abc", None)
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/docs", "/openapi.json", "/static/app.js"])
+@pytest.mark.parametrize(
+    "path", ["/", "/healthz", "/readyz", "/docs", "/openapi.json", "/static/app.js"]
+)
 def test_open_addresses(path: str) -> None:
     assert is_open(path)
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/auth/login", "/api/auth/tokens/", "/static", "/anything", "//", "/v1/models", "/docs/"]
+    "path",
+    ["/api/auth/login", "/api/auth/tokens/", "/static", "/anything", "//", "/v1/models", "/docs/"],
 )
 def test_everything_else_is_closed(path: str) -> None:
     assert not is_open(path)
