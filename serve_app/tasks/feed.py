@@ -20,6 +20,7 @@ from serve_app.tasks.store import EventPage
 BUFFER = 1000  # events a subscriber may have waiting before it reads from the store
 PAGE = 500  # events in one read of the store
 MAX_SUBSCRIBERS = 10_000
+MAX_IDLE = 64  # subscribed to before their stream is opened; those that broke look the same
 MAX_TASKS = 10_000  # that one subscriber follows
 
 ReadPage = Callable[[str, int, int], Awaitable[EventPage]]
@@ -45,11 +46,15 @@ class Subscriber:
         self.closed = False
 
     def follow(self, task_id: str, after: int) -> None:
-        """From the event after `after`; a second call moves the place."""
+        """From the event after `after`. Called again it may bring events again, but skips none."""
         if task_id not in self._cursors and len(self._cursors) >= MAX_TASKS:
             raise Overloaded(f"One stream follows at most {MAX_TASKS} tasks.", retry_after=1.0)
+        start = max(0, after)
+        if known := self._cursors.get(task_id):
+            waiting = (event.seq - 1 for event in self._buffer if event.task_id == task_id)
+            start = min(start, next(waiting, known.sent))
         self._leave_buffer(task_id)
-        self._cursors[task_id] = _Cursor(task_id, max(0, after))
+        self._cursors[task_id] = _Cursor(task_id, start)
         self._news.set()
 
     def leave(self, task_id: str) -> None:
@@ -138,6 +143,9 @@ class Feed:
         """The stream of that id; made when it is not there."""
         known = self._subscribers.get(subscriber_id)
         if known is None:
+            idle = [name for name, other in self._subscribers.items() if not other.streaming]
+            if len(idle) >= MAX_IDLE:
+                del self._subscribers[idle[0]]
             if len(self._subscribers) >= MAX_SUBSCRIBERS:
                 raise Overloaded("Too many streams of events are open.", retry_after=5.0)
             known = self._subscribers[subscriber_id] = Subscriber(self._read)
