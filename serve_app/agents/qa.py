@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
 from serve_app.agents import prompts
-from serve_app.agents.check import Evidence, best_quote, check, tidy
+from serve_app.agents.check import Evidence, check, tidy
 from serve_app.agents.events import Answer, Step, closing, sources, token, update
 from serve_app.agents.grounding import Grounding, ground
 from serve_app.agents.markdown import blockquote, bullets, link
@@ -94,7 +94,7 @@ class Writer:
         self._llm = desk.llm
         self._quotes = grounding.quotes
         self._request = request
-        self._evidence = Evidence.of(request.text, grounding.quotes)
+        self._evidence = [Evidence.of(request.text, quote) for quote in grounding.quotes]
         self.released = 0
         self.dropped: Counter[str] = Counter()
 
@@ -129,13 +129,10 @@ class Writer:
             if not verdict.supported:
                 self.dropped[verdict.reason] += 1
                 continue
-            released.append(self._cited(sentence))
+            joint = " " if self.released else "\n\n"
+            released.append(f"{joint}{sentence} [{verdict.quote}]")
             self.released += 1
         return released
-
-    def _cited(self, sentence: str) -> str:
-        joint = " " if self.released else "\n\n"
-        return f"{joint}{sentence} [{best_quote(sentence, self._quotes)}]"
 
 
 def search_text(message: str, history: Sequence[tuple[str, str]]) -> str:

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 AGENTS = ("research", "analysis", "qa", "general")
 EMBED_TIMEOUT = 2.0  # seconds; a cold embedder must not hold up an answer
+NEAR = 0.35  # cosine under which two sentences have nothing to do with each other
 URL = re.compile(r"https?://[^\s<>\"'`]+[^\s<>\"'`.,;:!?)\]}]", re.IGNORECASE)
 
 
@@ -75,40 +76,73 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _rule(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)
+_POLITE = (
+    r"^\W*(?:(?:hey|hi|hello|ok|okay|so|now|please|kindly|thanks)\b\W*)*"
+    r"(?:(?:can|could|would|will) you |i(?:'d| would) like you to |i (?:want|need) you to |let'?s )?"
+    r"(?:please )?"
+)
 
 
-_PLEASE = r"^\W*(?:(?:hey|hi|hello|ok|okay|so|now|please|kindly)\b\W*)*(?:(?:can|could|would|will) you (?:please )?|i(?:'d| would) like you to |i (?:want|need) you to |let'?s )?(?:please )?"
+def _opens(*phrases: str) -> re.Pattern[str]:
+    """Messages that open with one of the phrases, said politely or not."""
+    return re.compile(rf"{_POLITE}(?:{'|'.join(phrases)})\b", re.IGNORECASE)
+
+
+_SOME = r"(?:\w+ ){0,2}"  # adjectives
+_MATTER = r"(?:sources|information|material|papers|articles|literature)"
+_TEXTS = r"(?:page|article|source|site|text|document|content|post)s?"
 
 # (agent, score, pattern, why). In order: the first that fits decides.
 RULES: tuple[tuple[str, float, re.Pattern[str], str], ...] = (
     (
         "general",
         0.95,
-        _rule(_PLEASE + r"(?:tell (?:me|us) (?:a|another|some) (?:\w+ )?(?:joke|story|riddle)|sing|(?:write|compose|make up|invent) (?:me |us )?(?:a|an|some) (?:\w+ ){0,3}(?:poem|haiku|story|song|limerick|letter|e-?mail|tweet|toast|slogan)|translate|rephrase|proofread|pretend|role-?play|say (?:hello|hi|something)|chat with me|talk to me)\b"),
+        _opens(
+            rf"tell (?:me|us) (?:a|another|some) {_SOME}(?:joke|story|riddle)s?",
+            rf"(?:write|compose|make up|invent) (?:me |us )?(?:a|an|some) {_SOME}"
+            r"(?:poem|haiku|story|song|limerick|letter|e-?mail|tweet|toast|slogan)s?",
+            r"sing|translate|rephrase|proofread|pretend|role-?play",
+            r"say (?:hello|hi|something)|chat with me|talk to me",
+        ),
         "talk or writing, which needs no source",
     ),
-    ("analysis", 0.95, _rule(r"https?://\S+"), "it names pages to read"),
+    ("analysis", 0.95, URL, "it names pages to read"),
     (
         "research",
         0.95,
-        _rule(_PLEASE + r"(?:do (?:some |a (?:little )?|thorough |deep )?research\b|research\b|investigate\b|look into\b|dig into\b|deep[- ]dive\b|find out (?:more |everything |all |what you can |as much as )|read up on\b|study up\b|(?:learn|go (?:and )?(?:learn|read)) (?:more |everything |all )?(?:about|on)\b|gather (?:\w+ )?(?:sources|information|material)|collect (?:\w+ )?(?:sources|information|material)|find (?:me )?(?:\w+ )?(?:new |more )?(?:sources|papers|articles|material|literature)\b|search the (?:web|internet|net)|expand (?:your|the) knowledge|(?:write|prepare|make|give me|i need|produce) (?:me )?an? (?:\w+ ){0,2}(?:report|dossier|briefing|literature review|overview report)\b)"),
+        _opens(
+            rf"(?:do )?{_SOME}research|investigate|look into|dig into|(?:do )?(?:a )?deep[- ]dive",
+            r"find out (?:more|everything|all|what you can|as much as)|read up on|study up",
+            r"(?:learn|go (?:and )?(?:learn|read)) (?:more |everything |all )?(?:about|on)",
+            rf"(?:gather|collect|find)(?: me)? {_SOME}{_MATTER}",
+            r"search the (?:web|internet|net)|expand (?:your|the) knowledge",
+            rf"(?:write|prepare|make|produce|give me|i need)(?: me)? an? {_SOME}"
+            r"(?:report|dossier|briefing|literature review)",
+        ),
         "it asks to find and read sources",
     ),
     (
         "analysis",
         0.9,
-        _rule(_PLEASE + r"(?:compare|contrast|summari[sz]e|sum up|give (?:me )?(?:a |an |the )?(?:\w+ )?(?:summary|comparison|key points|gist|tl;?dr)|tl;?dr\b|analy[sz]e|assess|evaluate|review|rate|(?:list|show|what are) the (?:main |key )?(?:similarities|differences|key points)|what are the (?:main|key) points|how (?:good|reliable|trustworthy) (?:is|are) (?:this|that|these|those|the) (?:\w+ )?(?:page|pages|article|articles|source|sources|site|text|document|documents|content))\b"),
+        _opens(
+            r"compare|contrast|summari[sz]e|sum up|analy[sz]e|assess|evaluate|review|rate|tl;?dr",
+            rf"give (?:me )?(?:an? |the )?{_SOME}(?:summary|comparison|key points|gist)",
+            r"(?:list|show|what are) the (?:main |key )?(?:similarities|differences|(?:key )?points)",
+            rf"how (?:good|reliable|trustworthy) (?:is|are) (?:this|that|these|those|the) {_SOME}{_TEXTS}",
+        ),
         "it asks to compare, sum up or judge texts",
     ),
     (
         "qa",
         0.85,
-        _rule(_PLEASE + r"(?:who|whom|whose|what|when|where|which|why|how|is|are|was|were|does|do|did|has|have|had|can|could|should|would|will|may|explain|define|describe|name|list|show|tell (?:me|us)|give (?:me|us)|according to|in (?:which|what)|at (?:which|what)|for (?:which|what)|to (?:which|what|whom))\b"),
+        _opens(
+            r"(?:\w+ )?(?:who|whom|whose|what|when|where|which|why|how)",
+            r"is|are|was|were|does|do|did|has|have|had|can|could|should|would|will|may",
+            r"explain|define|describe|name|list|show|(?:tell|give) (?:me|us)|according to",
+        ),
         "a question",
     ),
-)  # fmt: skip
+)
 _QUESTION_MARK = re.compile(r"\?\s*$")
 
 
@@ -168,6 +202,8 @@ def by_nearness(vector: Vectors, examples: Vectors) -> Route:
         nearest[agent] = EXAMPLES[agent][int(np.argmax(own))]
         at += len(own)
     first, second = sorted(AGENTS, key=lambda a: -best[a])[:2]
+    if best[first] < NEAR:
+        return Route("qa", 0.5, "near to no example: looked up like a question")
     lead = best[first] - best[second]
     score = min(1.0, max(0.0, 0.5 * best[first] + min(0.5, 2 * lead)))
     return Route(first, round(score, 3), f"nearest to “{nearest[first]}”")
