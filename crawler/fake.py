@@ -42,7 +42,7 @@ class FakeCrawler:
             if not urls:
                 break
             outcomes = [self._outcome(url) for url in urls]
-            record = self._write(job, f"record/{batch}")
+            record = self._write(job, f"record/{job.attempt}/{batch}")
             update = await self._knowledge.record_fetches(job.crawl_id, record, outcomes)
             counts = update.counts
             yield CrawlUpdate(counts, update.pages, update.failures)

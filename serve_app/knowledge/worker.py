@@ -1,4 +1,4 @@
-"""Upkeep of the knowledge base as tasks: `embed_pending` and `assess_quality`."""
+"""Upkeep of the knowledge base as tasks: `embed_pending`, `assess_quality` and `clean_up`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ class KnowledgeWorker:
         self._knowledge = knowledge
 
     async def run(self, assignment: Assignment) -> AsyncIterator[Sequence[WorkerEvent]]:
-        """Kinds `embed_pending` (args `limit` = 50, `crawl_id`?) and `assess_quality` (`limit` = 100)."""
+        """Kinds `embed_pending` (args `limit` = 50, `crawl_id`?) `assess_quality` (`limit` = 100)
+        and `clean_up`."""
+        if assignment.kind == "clean_up":
+            yield [_result(await self._knowledge.clean_up())]
+            return
         args = assignment.args
         step: Callable[[int], Awaitable[WorkReport]]
         if assignment.kind == "embed_pending":
@@ -59,8 +63,19 @@ async def _in_steps(
         yield [WorkerEvent("task_update", _update(progress, message, counts))]
         if remaining <= 0 or not any(report.counts.values()):
             break
-    result = {"response": _summary(counts, remaining), "counts": counts, "remaining": remaining}
-    yield [WorkerEvent("result", result)]
+    yield [_result(WorkReport(counts, remaining))]
+
+
+def _result(report: WorkReport) -> WorkerEvent:
+    counts = dict(report.counts)
+    return WorkerEvent(
+        "result",
+        {
+            "response": _summary(counts, report.remaining),
+            "counts": counts,
+            "remaining": report.remaining,
+        },
+    )
 
 
 def _update(progress: int, message: str, counts: Mapping[str, int]) -> dict[str, Any]:

@@ -99,5 +99,3 @@ class RunningBrain:
         for victim in victims:
             victim.send_signal(signal.SIGKILL)
         return [victim.pid for victim in victims]
-
-
