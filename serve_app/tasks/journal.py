@@ -64,7 +64,6 @@ class Journal:
         self._feed = feed
         self._clock = clock
         self._going: set[asyncio.Task[Any]] = set()
-        self._closed = False
 
     async def insert(
         self, task: Task, events: Sequence[Happening], also: Sequence[Change] = ()
@@ -95,14 +94,12 @@ class Journal:
             return after
 
     async def settle(self, entry: Entry, decide: Callable[[Task], Step]) -> Task:
-        """As `change`, for what must not be lost: tried until the medium takes it, or the end of the engine."""
+        """As `change`, for what must not be lost: tried until the medium takes it, or the caller is cancelled."""
         pause = _FIRST_PAUSE
         while True:
             try:
                 return await self.change(entry, decide)
             except Unavailable:
-                if self._closed:
-                    raise
                 log.exception("The ledger could not write task %s; trying again", entry.task.id)
             await self._clock.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2 * pause)
@@ -115,8 +112,7 @@ class Journal:
         return await asyncio.shield(going)
 
     async def close(self) -> None:
-        """Give up settling, and wait for what is being written."""
-        self._closed = True
+        """Wait for what is being written."""
         if self._going:
             await asyncio.wait(self._going)
 

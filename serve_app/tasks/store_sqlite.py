@@ -51,19 +51,18 @@ class SqliteTaskStore:
         self._path = path
         self._lock = StoreLock(path.with_suffix(".lock"))
         self._lock_timeout = lock_timeout
-        self._writing: ThreadPoolExecutor | None = None
-        self._reading: ThreadPoolExecutor | None = None
+        self._threads: tuple[ThreadPoolExecutor, ThreadPoolExecutor] | None = None
         self._pending: list[_Job] = []
         self._flushing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        self._writing = ThreadPoolExecutor(1, thread_name_prefix="ledger-write")
-        self._reading = ThreadPoolExecutor(1, thread_name_prefix="ledger-read")
+        writing = ThreadPoolExecutor(1, thread_name_prefix="ledger-write")
         try:
-            await asyncio.get_running_loop().run_in_executor(self._writing, self._take_over)
-        except BrainError:
-            self._end_threads()
+            await asyncio.get_running_loop().run_in_executor(writing, self._take_over)
+        except BaseException:
+            writing.shutdown(wait=False)
             raise
+        self._threads = writing, ThreadPoolExecutor(1, thread_name_prefix="ledger-read")
 
     def _take_over(self) -> None:
         self._lock.acquire(self._lock_timeout)
@@ -78,28 +77,24 @@ class SqliteTaskStore:
 
     async def close(self) -> None:
         """Finish what has been handed in, then let the next owner in."""
-        if self._writing is None:
+        if self._threads is None:
             return
         while self._flushing is not None:
             await self._flushing
-        self._end_threads()
+        threads, self._threads = self._threads, None
+        for thread in threads:
+            thread.shutdown()
         self._reader.close()
         self._writer.close()
         self._lock.release()
 
-    def _end_threads(self) -> None:
-        for pool in (self._writing, self._reading):
-            if pool is not None:
-                pool.shutdown()
-        self._writing = self._reading = None
-
     async def apply(self, *changes: Change) -> None:
-        if self._writing is None:
+        if self._threads is None:
             raise Unavailable("The task ledger is closed.")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pending.append((changes, future))
         if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush(self._writing))
+            self._flushing = asyncio.create_task(self._flush(self._threads[0]))
         await future
 
     async def _flush(self, thread: ThreadPoolExecutor) -> None:
@@ -146,14 +141,14 @@ class SqliteTaskStore:
         return None
 
     async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        if self._reading is None:
+        if self._threads is None:
             raise Unavailable("The task ledger is closed.")
 
         def run() -> T:
             with store_errors("read the task ledger"):
                 return query(self._reader)
 
-        return await asyncio.get_running_loop().run_in_executor(self._reading, run)
+        return await asyncio.get_running_loop().run_in_executor(self._threads[1], run)
 
     async def _rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         return await self._read(lambda c: c.execute(sql, values).fetchall())

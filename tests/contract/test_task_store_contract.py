@@ -31,7 +31,9 @@ async def store(request, tmp_path):
 
 def task(task_id="t1", *, age=0, **changes):
     at = NOW - timedelta(seconds=age)
-    bare = Task(task_id, "chat", {"message": "Hi"}, "ann", "ai_high_priority", TaskStatus.QUEUED, at)
+    bare = Task(
+        task_id, "chat", {"message": "Hi"}, "ann", "ai_high_priority", TaskStatus.QUEUED, at
+    )
     return replace(bare, **changes)
 
 
@@ -210,6 +212,14 @@ class TestEvents:
         assert await store.events("none", 0, 9) == s.EventPage((), ended=True)
 
 
+class TestChanges:
+    async def test_what_is_none_is_refused(self):
+        store = MemoryTaskStore()
+        await store.open()
+        with pytest.raises(TypeError):
+            await store.apply("dance")
+
+
 class TestUpkeep:
     async def test_a_result_expires_and_the_log_says_so(self, store):
         await finished(store)
@@ -263,7 +273,9 @@ class TestSchedules:
         edited = replace(
             self.ROW,
             since=NOW + HOUR,
-            schedule=replace(self.ROW.schedule, last_fired_at=NOW, last_task_id="t", cron="* * * * *"),
+            schedule=replace(
+                self.ROW.schedule, last_fired_at=NOW, last_task_id="t", cron="* * * * *"
+            ),
         )
         await store.apply(s.SaveSchedule(self.ROW))
         await store.apply(s.SaveSchedule(edited))
@@ -407,7 +419,9 @@ class TestCursors:
         assert s.key_of(s.cursor_of(key)) == key
         assert s.key_of(None) is None
 
-    @pytest.mark.parametrize("cursor", ["", "x", "äöü", "AAAA", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk6eA"])
+    @pytest.mark.parametrize(
+        "cursor", ["", "x", "äöü", "AAAA", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk6eA"]
+    )
     def test_what_is_none_is_refused(self, cursor):
         with pytest.raises(BadRequest):
             s.key_of(cursor)

@@ -280,7 +280,7 @@ class TestLimits:
     async def test_a_crawl_has_no_deadline(self, bench):
         await bench.start(asyncio.Event())
         task = await bench.submit("crawl")
-        await bench.clock.advance(7200)
+        await bench.clock.advance(1200)
         still = await bench.get(task)
         assert still.status is TaskStatus.PROCESSING
         assert bench.workers["crawler"].assignments[0].soft_deadline is None
@@ -300,6 +300,17 @@ class TestLimits:
         await bench.settle()
         updates = [e.data["detail"] for e in await bench.log(task) if e.type == "task_update"]
         assert updates == [None, None, "stalled", None]
+
+    async def test_news_in_time_are_no_silence(self, bench):
+        gate = asyncio.Event()
+        await bench.start(gate, tokens("x"), asyncio.Event())
+        task = await bench.submit()
+        await bench.clock.advance(7)
+        gate.set()
+        await bench.clock.advance(14)
+        assert (await bench.get(task)).detail is None
+        await bench.clock.advance(16)
+        assert (await bench.get(task)).detail == "stalled"
 
     async def test_a_stall_that_cannot_be_written_is_only_logged(self, bench, caplog):
         await bench.start(asyncio.Event())
@@ -360,6 +371,29 @@ class TestLimits:
 
 
 class TestFencing:
+    async def test_a_place_taken_by_a_later_attempt_stays_its_own(self, bench):
+        gate = asyncio.Event()
+        engine = await bench.start(gate, BadRequest("No."))
+        task = await bench.submit()
+        await bench.settle()
+        engine._dispatcher._attempts[task.id] = later = runner.Attempt(
+            *(
+                engine._dispatcher._attempts[task.id].__dict__[n]
+                for n in ("_entry", "_kind", "_tools")
+            )
+        )
+        gate.set()
+        await bench.settle()
+        assert engine._dispatcher._attempts == {task.id: later}
+        assert (await engine.queues())["ai_high_priority"]["running"] == 1
+
+    async def test_stopping_what_has_just_ended_is_nothing(self, bench):
+        engine = await bench.start(result())
+        task = await bench.submit()
+        await bench.settle()
+        engine._dispatcher.stop(task.id)
+        assert (await bench.get(task)).status is TaskStatus.COMPLETED
+
     async def test_what_a_replaced_attempt_tells_is_refused(self, bench):
         gate = asyncio.Event()
         await bench.start(gate, tokens("late"), result())
@@ -461,6 +495,24 @@ class TestStopAndStart:
         await bench.settle()
         done = await bench.get(task)
         assert (done.status, done.attempt) == (TaskStatus.COMPLETED, 2)
+
+    async def test_what_is_being_accepted_is_accepted(self, bench, monkeypatch):
+        engine = await bench.start(result())
+        gate, apply = asyncio.Event(), bench.store.apply
+
+        async def slow(*changes):
+            await gate.wait()
+            await apply(*changes)
+
+        monkeypatch.setattr(bench.store, "apply", slow)
+        accepting = asyncio.create_task(bench.submit())
+        await bench.settle()
+        stopping = asyncio.create_task(engine.stop(0))
+        await bench.settle()
+        gate.set()
+        await stopping
+        await bench.store.open()
+        assert (await bench.store.task((await accepting).id)).status is TaskStatus.QUEUED
 
     async def test_nothing_new_starts_while_it_stops(self, bench):
         gate = asyncio.Event()
