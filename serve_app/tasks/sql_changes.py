@@ -110,6 +110,10 @@ def _fire(connection: sqlite3.Connection, change: s.Fire) -> None:
     )
 
 
+def _forget_firings(connection: sqlite3.Connection, change: s.ForgetFirings) -> None:
+    connection.execute("DELETE FROM fired WHERE fire_at < ?", (s.microseconds(change.before),))
+
+
 def _insert_user(connection: sqlite3.Connection, change: s.InsertUser) -> None:
     user = change.user
     connection.execute(
@@ -199,6 +203,7 @@ _WRITERS: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
     s.SaveLimit: _save_limit,
     s.SaveSchedule: _save_schedule,
     s.Fire: _fire,
+    s.ForgetFirings: _forget_firings,
     s.InsertUser: _insert_user,
     s.DeleteUser: _delete_user,
     s.InsertToken: _insert_token,

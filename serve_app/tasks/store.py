@@ -87,6 +87,13 @@ class Fire:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetFirings:
+    """Those before a time that every schedule is past."""
+
+    before: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class InsertUser:
     """Conflict when the name is taken."""
 
@@ -160,6 +167,7 @@ Change = (
     | SaveLimit
     | SaveSchedule
     | Fire
+    | ForgetFirings
     | InsertUser
     | DeleteUser
     | InsertToken

@@ -136,6 +136,10 @@ class MemoryTaskStore:
         self._insert(self._fired, (change.name, change.fire_at), True)
 
     @_write.register
+    def _(self, change: s.ForgetFirings) -> None:
+        self._drop(self._fired, [key for key in self._fired if key[1] < change.before])
+
+    @_write.register
     def _(self, change: s.InsertUser) -> None:
         if any(change.user.name == user.name for user in self._users.values()):
             raise Conflict(f"There is a user named {change.user.name!r} already.")

@@ -18,6 +18,7 @@ from serve_app.tasks.store import (
     DeleteTasks,
     ExpireResults,
     Fire,
+    ForgetFirings,
     SaveSchedule,
     ScheduleRow,
     TaskStore,
@@ -181,6 +182,7 @@ class CleanUp:
         while ids := await self._store.finished_before(before, _BATCH):
             await self._store.apply(DeleteTasks(tuple(ids)))
             yield "deleted", len(ids)
+        await self._store.apply(ForgetFirings(before))
 
 
 def _merged(result: Mapping[str, object], counts: Mapping[str, int]) -> dict[str, object]:

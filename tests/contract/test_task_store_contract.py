@@ -287,6 +287,10 @@ class TestSchedules:
             await store.apply(s.InsertTask(task("t2")), s.Fire("daily", NOW))
         assert await store.task("t2") is None
         await store.apply(s.Fire("daily", NOW + HOUR))
+        await store.apply(s.ForgetFirings(NOW + HOUR))
+        await store.apply(s.Fire("daily", NOW))
+        with pytest.raises(Conflict):
+            await store.apply(s.Fire("daily", NOW + HOUR))
 
     async def test_limits_are_kept(self, store):
         await store.apply(s.SaveLimit("crawling", 3), s.SaveLimit("embeddings", 1))
