@@ -175,10 +175,11 @@ class Brain(Library, Workshop):
         task = self.task(task_id)
         result = task.result or {}
         return CrawlReport.from_wire(
-            {**result, **task.counts},
+            {**task.counts, "reasons": result.get("reasons")},
             task_id=task_id,
-            url=url or str(result.get("url") or ""),
+            url=url,
             status=task.status,
+            failures=tuple(result.get("failed") or ()),
         )
 
     # the brain itself

@@ -92,7 +92,7 @@ class Library(Workshop):
         self._http.call("DELETE", f"/api/pages/{page_id}/")
 
     def export(self, path: str | os.PathLike[str]) -> int:
-        """Write every page to a file, one JSON object a line. Answers its size in bytes.
+        """Write every page to a file (gzip-packed JSON lines). Answers its size in bytes.
 
         The file appears only when it is complete: a broken export leaves an older file as it was.
         """
@@ -126,4 +126,11 @@ class Library(Workshop):
     def added(self, task_id: str, progress: bool = True) -> Added:
         """Wait for a task that adds pages, and what became of them. Raises TaskFailed."""
         task = self.wait(task_id, progress)
-        return Added.from_wire(task.result, task_id=task_id, status=task.status, counts=task.counts)
+        result = task.result or {}
+        return Added(
+            task_id,
+            task.status,
+            page_ids=tuple(result.get("pages") or ()),
+            counts=task.counts,
+            failures=tuple(result.get("failed") or ()),
+        )

@@ -178,7 +178,11 @@ class Task(_Wire):
 
 @dataclass(frozen=True, slots=True)
 class CrawlReport(_Wire):
-    """A crawl in true counts. `reasons` counts the failures by short name (`robots`, `timeout`, …)."""
+    """A crawl in true counts.
+
+    `reasons` counts the failures by short name (`robots`, `timeout`, …); `failures` are the first
+    hundred of them (`url`, `reason`, `message`).
+    """
 
     task_id: str
     url: str
@@ -189,6 +193,7 @@ class CrawlReport(_Wire):
     embedded: int = 0
     failed: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
+    failures: tuple[Mapping[str, Any], ...] = ()
 
     def __str__(self) -> str:
         why = ", ".join(f"{name} {count}" for name, count in self.reasons.items())
@@ -200,12 +205,13 @@ class CrawlReport(_Wire):
 
 @dataclass(frozen=True, slots=True)
 class Added(_Wire):
-    """What became of added pages. `page_ids` are those that hold the content now."""
+    """What became of added pages: the ids of those stored, and why others were not (`url`, `reason`, …)."""
 
     task_id: str
     status: str
     page_ids: tuple[int, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    failures: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,10 @@ def _say_added(added: Added) -> None:
     if added.status != "completed":
         say(added.task_id)
     else:
-        say(f"Added as page {', '.join(str(page) for page in added.page_ids) or '(none)'}.")
+        for page_id in added.page_ids:
+            say(f"Added as page {page_id}.")
+        for failure in added.failures:
+            note(str(failure.get("message") or failure))
 
 
 @click.command()
@@ -200,7 +203,7 @@ def delete_pages(place: Place, page_ids: tuple[int, ...]) -> None:
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
 @click.pass_obj
 def export(place: Place, path: Path) -> None:
-    """Write every page to a file, one JSON object a line."""
+    """Write every page to a file of gzip-packed JSON lines, as brain.jsonl.gz."""
     with place.brain() as brain:
         size = brain.export(path)
     note(f"{path}: {size:,} bytes.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -64,6 +65,12 @@ class StandIn:
         return replies.pop(0) if len(replies) > 1 else replies[0]
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # a client that hung up
+            super().handle_error(request, client_address)
+
+
 def _handler(brain: StandIn) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -115,7 +122,7 @@ def _handler(brain: StandIn) -> type[BaseHTTPRequestHandler]:
 @pytest.fixture
 def stand_in() -> Iterator[StandIn]:
     brain = StandIn()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(brain))
+    server = _Server(("127.0.0.1", 0), _handler(brain))
     server.daemon_threads = True
     brain.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

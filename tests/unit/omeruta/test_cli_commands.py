@@ -143,19 +143,21 @@ def test_crawl_prints_true_counts(stand_in: Any, run: Run) -> None:
 
 def test_add_takes_an_address_a_text_or_standard_input(stand_in: Any, run: Run) -> None:
     stand_in.on("POST", "/api/pages/", ACCEPTED, 202)
-    done = {"task_id": "t1", "status": "completed", "result": {"page_ids": [4]}}
+    missed = {"url": "u", "reason": "robots", "message": "robots.txt does not allow it."}
+    done = {"task_id": "t1", "status": "completed", "result": {"pages": [4], "failed": [missed]}}
     stand_in.on("GET", "/api/tasks/t1/", done)
+    assert run("add", "http://a.test/").stderr == "robots.txt does not allow it.\n"
     assert run("add", "http://a.test/").stdout == "Added as page 4.\n"
     assert run("add", "--title", "T", "--text", "-", input="Body").exit_code == 0
     bodies = [seen.json for seen in stand_in.calls("POST", "/api/pages/")]
-    assert bodies == [{"url": "http://a.test/"}, {"text": "Body", "title": "T"}]
+    assert bodies[1:] == [{"url": "http://a.test/"}, {"text": "Body", "title": "T"}]
     assert run("add", "http://a.test/", "--no-wait").stdout == "t1\n"
 
 
 def test_upload(stand_in: Any, run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("# A")
     stand_in.on("POST", "/api/files/", ACCEPTED, 202)
-    done = {"task_id": "t1", "status": "completed", "result": {"page_ids": [4]}}
+    done = {"task_id": "t1", "status": "completed", "result": {"pages": [4]}}
     stand_in.on("GET", "/api/tasks/t1/", done)
     assert run("upload", str(tmp_path / "a.md")).stdout == "Added as page 4.\n"
 

@@ -116,7 +116,8 @@ def test_a_crawl_reports_true_counts(stand_in: Any, brain: Brain) -> None:
     stand_in.on("POST", "/api/crawls/", ACCEPTED, 202)
     stand_in.task("t1", [{"type": "task_completed", "result": {}}])
     counts = {"found": 9, "fetched": 7, "stored": 6, "embedded": 6, "failed": 2}
-    result = {"url": "http://a.test/", "reasons": {"robots": 2}}
+    missed = {"url": "http://a.test/x", "reason": "robots", "message": "Not allowed."}
+    result = {"reasons": {"robots": 2}, "failed": [missed], "counts": counts}
     done = {"task_id": "t1", "status": "completed", "counts": counts, "result": result}
     stand_in.on("GET", "/api/tasks/t1/", done)
     report = brain.crawl("http://a.test/", max_pages=9, include="*/docs/*")
@@ -129,6 +130,7 @@ def test_a_crawl_reports_true_counts(stand_in: Any, brain: Brain) -> None:
     }
     assert (report.found, report.stored, report.failed) == (9, 6, 2)
     assert report.reasons == {"robots": 2}
+    assert report.failures == (missed,)
     assert str(report) == (
         "http://a.test/: 6 pages stored of 9 addresses found, 2 failed (robots 2)."
     )
@@ -149,10 +151,13 @@ def test_a_crawl_need_not_be_waited_for(stand_in: Any, brain: Brain) -> None:
     ],
 )
 def test_adding_pages(stand_in: Any, brain: Brain, given: Any, sent: Any) -> None:
-    completes(stand_in, "/api/pages/", {"page_ids": [4, 5]})
+    failed = [{"url": "u", "reason": "robots", "message": "Not allowed."}]
+    completes(stand_in, "/api/pages/", {"pages": [4, 5], "failed": failed})
     added = brain.add(**given)
     assert stand_in.seen[0].json == sent
     assert added.page_ids == (4, 5)
+    assert added.failures == tuple(failed)
+    assert added.counts == {"stored": 3}
     assert added.status == "completed"
 
 
@@ -165,7 +170,7 @@ def test_adding_nothing_is_refused_before_it_is_sent(stand_in: Any, brain: Brain
 def test_a_file_is_uploaded(stand_in: Any, brain: Brain, tmp_path: Path) -> None:
     path = tmp_path / "notes.md"
     path.write_text("# Notes")
-    completes(stand_in, "/api/files/", {"page_ids": [4]})
+    completes(stand_in, "/api/files/", {"pages": [4]})
     assert brain.upload(path).page_ids == (4,)
     assert b'name="file"; filename="notes.md"' in stand_in.seen[0].body
     assert b"# Notes" in stand_in.seen[0].body
