@@ -75,10 +75,6 @@ _ROUTERS = (
     health,
     stream,
 )
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": answers.Error, "description": "what is wrong, in a sentence"},
-    "5XX": {"model": answers.Error, "description": "what failed, in a sentence"},
-}
 
 
 def create_api(services: Services) -> FastAPI:
@@ -93,7 +89,6 @@ def create_api(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        responses=_ERRORS,
         middleware=_middleware(services, gate),
     )
     app.state.services = services
@@ -128,18 +123,21 @@ def _middleware(services: Services, gate: Gate) -> list[Middleware]:
 
 
 def _add_reference(app: FastAPI) -> None:
-    plain = app.openapi
+    drawn = app.openapi
 
     def described() -> dict[str, Any]:
-        """FastAPI's description, with the token's scheme on all that wants one."""
-        spec = plain()
-        schemes = spec.setdefault("components", {}).setdefault("securitySchemes", {})
-        schemes["bearer"] = {"type": "http", "scheme": "bearer"}
+        """FastAPI's description, with the token that a call wants and the one shape of all errors."""
+        spec = drawn()
+        components = spec.setdefault("components", {})
+        components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        components["schemas"]["Error"] = answers.Error.model_json_schema()
+        shape = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
         for path, methods in spec["paths"].items():
             for operation in methods.values():
                 operation["security"] = [] if is_open(path) else [{"bearer": []}]
-                # Bad input answers 400 in our own shape, which 4XX describes.
-                operation.get("responses", {}).pop("422", None)
+                operation["responses"].pop("422", None)  # bad input answers 400 here
+                for status in ("4XX", "5XX"):
+                    operation["responses"][status] = {"description": "error", "content": shape}
         return spec
 
     app.openapi = described  # type: ignore[method-assign]

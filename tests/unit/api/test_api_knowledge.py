@@ -37,26 +37,24 @@ async def test_a_crawl_is_a_task(ada: httpx.AsyncClient, brain: SmallBrain) -> N
     )
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({}, "url"),
-        ({"url": "a.example"}, "url"),
-        ({"url": "file:///etc/passwd"}, "url"),
-        ({"url": "https:///x"}, "url"),
-        ({"url": "https://a.example/" + "x" * 3000}, "url"),
-        ({"url": "https://a.example", "max_pages": 0}, "max_pages"),
-        ({"url": "https://a.example", "max_depth": -1}, "max_depth"),
-        ({"url": "https://a.example", "include": "x"}, "include"),
-        ({"url": "https://a.example", "include": ["x"] * 51}, "include"),
-        ({"url": "https://a.example", "exclude": [""]}, "exclude.0"),
-    ],
-)
-async def test_a_bad_crawl_is_named(
-    ada: httpx.AsyncClient, body: dict[str, Any], field: str
-) -> None:
-    answer = await ada.post("/api/crawls/", json=body)
-    assert (answer.status_code, answer.json()["field"]) == (400, field)
+BAD_CRAWLS: list[tuple[dict[str, Any], str]] = [
+    ({}, "url"),
+    ({"url": "a.example"}, "url"),
+    ({"url": "file:///etc/passwd"}, "url"),
+    ({"url": "https:///x"}, "url"),
+    ({"url": "https://a.example/" + "x" * 3000}, "url"),
+    ({"url": "https://a.example", "max_pages": 0}, "max_pages"),
+    ({"url": "https://a.example", "max_depth": -1}, "max_depth"),
+    ({"url": "https://a.example", "include": "x"}, "include"),
+    ({"url": "https://a.example", "include": ["x"] * 51}, "include"),
+    ({"url": "https://a.example", "exclude": [""]}, "exclude.0"),
+]
+
+
+async def test_a_bad_crawl_is_named(ada: httpx.AsyncClient) -> None:
+    for body, field in BAD_CRAWLS:
+        answer = await ada.post("/api/crawls/", json=body)
+        assert (answer.status_code, answer.json()["field"]) == (400, field), body
 
 
 @pytest.mark.parametrize(
@@ -84,28 +82,28 @@ async def test_added_pages_lie_beside_the_ledger(
     assert json.loads(upload.data) == items
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"title": "T"},
-        {"text": "x"},
-        {"title": "T", "url": "https://a.example"},
-        {"items": []},
-        {"items": [{}]},
-        {"items": [{"url": "https://a.example"}] * 501},
-        {"items": [{"url": "https://a.example"}], "url": "https://a.example"},
-        {"url": "ftp://a.example"},
-        {"title": "T", "text": "  "},
-        [],
-        "x",
-        None,
-    ],
-)
-async def test_bad_pages_are_refused(ada: httpx.AsyncClient, brain: SmallBrain, body: Any) -> None:
-    answer = await ada.post("/api/pages/", json=body)
-    assert answer.status_code == 400
-    assert answer.json()["error"]
+BAD_PAGES: list[Any] = [
+    {},
+    {"title": "T"},
+    {"text": "x"},
+    {"title": "T", "url": "https://a.example"},
+    {"items": []},
+    {"items": [{}]},
+    {"items": [{"url": "https://a.example"}] * 501},
+    {"items": [{"url": "https://a.example"}], "url": "https://a.example"},
+    {"url": "ftp://a.example"},
+    {"title": "T", "text": "  "},
+    [],
+    "x",
+    None,
+]
+
+
+async def test_bad_pages_are_refused(ada: httpx.AsyncClient, brain: SmallBrain) -> None:
+    for body in BAD_PAGES:
+        answer = await ada.post("/api/pages/", json=body)
+        assert answer.status_code == 400, body
+        assert answer.json()["error"], body
     assert not brain.worker.seen
 
 
@@ -129,25 +127,26 @@ async def test_a_file_is_laid_down_and_read_by_a_task(
     assert (await brain.knowledge.get_upload(args["upload_id"])).data == b"\x00data"
 
 
-@pytest.mark.parametrize(
-    "files",
-    [
-        {"file": ("a.exe", b"x", "application/octet-stream")},
-        {"file": ("a.txt", b"", "text/plain")},
-        {"other": ("a.txt", b"x", "text/plain")},
-    ],
-)
-async def test_bad_files_are_refused(ada: httpx.AsyncClient, files: dict[str, Any]) -> None:
-    answer = await ada.post("/api/files/", files=files)
-    assert (answer.status_code, answer.json()["field"]) == (400, "file")
+BAD_FILES: Any = [
+    {"file": ("a.exe", b"x", "application/octet-stream")},
+    {"file": ("a.txt", b"", "text/plain")},
+    {"other": ("a.txt", b"x", "text/plain")},
+]
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"--x\r\n", b"--x\r\nContent-Disposition: form-data\r\n\r\n", b"\xff"]
-)
-async def test_an_unreadable_form_is_a_bad_request(ada: httpx.AsyncClient, body: bytes) -> None:
-    headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    assert (await ada.post("/api/files/", content=body, headers=headers)).status_code == 400
+async def test_bad_files_are_refused(ada: httpx.AsyncClient) -> None:
+    for files in BAD_FILES:
+        answer = await ada.post("/api/files/", files=files)
+        assert (answer.status_code, answer.json()["field"]) == (400, "file")
+
+
+BAD_FORMS: Any = [b"", b"--x\r\n", b"--x\r\nContent-Disposition: form-data\r\n\r\n", b"\xff"]
+
+
+async def test_an_unreadable_form_is_a_bad_request(ada: httpx.AsyncClient) -> None:
+    for body in BAD_FORMS:
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        assert (await ada.post("/api/files/", content=body, headers=headers)).status_code == 400
 
 
 def test_a_file_name_is_a_label_never_a_path() -> None:
@@ -178,17 +177,23 @@ async def test_pages_are_listed_without_their_text(ada: httpx.AsyncClient, page_
     assert (await ada.get("/api/pages/", params={"q": "zeppelin"})).json()["items"] == []
 
 
-@pytest.mark.parametrize("query", ["sort=size", "status=odd", "limit=0", "limit=201", "cursor=odd"])
-async def test_a_bad_listing_is_named(ada: httpx.AsyncClient, query: str) -> None:
-    answer = await ada.get(f"/api/pages/?{query}")
-    assert (answer.status_code, answer.json()["field"]) == (400, query.partition("=")[0])
+BAD_LISTINGS: Any = ["sort=size", "status=odd", "limit=0", "limit=201", "cursor=odd"]
 
 
-@pytest.mark.parametrize("page", ["999", "0", "-1", "x", "1.5", str(2**63), "9" * 400])
-async def test_an_unknown_page_is_not_found(owner: httpx.AsyncClient, page: str) -> None:
-    for method in ("GET", "DELETE"):
-        answer = await owner.request(method, f"/api/pages/{page}/")
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+async def test_a_bad_listing_is_named(ada: httpx.AsyncClient) -> None:
+    for query in BAD_LISTINGS:
+        answer = await ada.get(f"/api/pages/?{query}")
+        assert (answer.status_code, answer.json()["field"]) == (400, query.partition("=")[0])
+
+
+UNKNOWN_PAGES: Any = ["999", "0", "-1", "x", "1.5", str(2**63), "9" * 400]
+
+
+async def test_an_unknown_page_is_not_found(owner: httpx.AsyncClient) -> None:
+    for page in UNKNOWN_PAGES:
+        for method in ("GET", "DELETE"):
+            answer = await owner.request(method, f"/api/pages/{page}/")
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
 async def test_only_an_owner_deletes_pages(
@@ -225,24 +230,22 @@ async def test_search_filters_and_explains(ada: httpx.AsyncClient, page_id: int)
     assert (await ada.post("/api/search/", json=body)).json()["hits"] == []
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({}, "query"),
-        ({"query": " "}, "query"),
-        ({"query": "x", "mode": "psychic"}, "mode"),
-        ({"query": "x", "limit": 51}, "limit"),
-        ({"query": "x", "filters": {"min_quality": 2}}, "filters.min_quality"),
-        ({"query": "x", "filters": {"fetched_after": "2026-01-01T00:00:00"}}, "filters"),
-        ({"query": "x", "filters": {"owner": "me"}}, "filters.owner"),
-        ({"query": "x", "filters": None}, "filters"),
-    ],
-)
-async def test_a_bad_search_is_named(
-    ada: httpx.AsyncClient, body: dict[str, Any], field: str
-) -> None:
-    answer = await ada.post("/api/search/", json=body)
-    assert (answer.status_code, answer.json()["field"]) == (400, field)
+BAD_SEARCHES: list[tuple[dict[str, Any], str]] = [
+    ({}, "query"),
+    ({"query": " "}, "query"),
+    ({"query": "x", "mode": "psychic"}, "mode"),
+    ({"query": "x", "limit": 51}, "limit"),
+    ({"query": "x", "filters": {"min_quality": 2}}, "filters.min_quality"),
+    ({"query": "x", "filters": {"fetched_after": "2026-01-01T00:00:00"}}, "filters"),
+    ({"query": "x", "filters": {"owner": "me"}}, "filters.owner"),
+    ({"query": "x", "filters": None}, "filters"),
+]
+
+
+async def test_a_bad_search_is_named(ada: httpx.AsyncClient) -> None:
+    for body, field in BAD_SEARCHES:
+        answer = await ada.post("/api/search/", json=body)
+        assert (answer.status_code, answer.json()["field"]) == (400, field), body
 
 
 async def test_an_overlong_query_is_too_large(ada: httpx.AsyncClient) -> None:

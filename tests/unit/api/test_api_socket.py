@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -220,15 +219,14 @@ BAD: list[tuple[Any, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("message", "field"), BAD)
-async def test_a_bad_message_leaves_the_socket_open(
-    socket: SocketClient, message: Any, field: str | None
-) -> None:
-    socket.say(message)
-    told = await socket.hear()
-    assert told["type"] == "error"
-    assert told["message"]
-    assert told.get("field") == field
+async def test_a_bad_message_leaves_the_socket_open(socket: SocketClient) -> None:
+    for message, field in BAD:
+        socket.say(message)
+        told = await socket.hear()
+        shown = str(message)[:80]
+        assert told["type"] == "error", shown
+        assert told["message"], shown
+        assert told.get("field") == field, shown
     socket.say({"action": "start_chat", "message": "hi"})
     await socket.until("task_completed")
 
@@ -399,7 +397,5 @@ async def test_hanging_up_leaves_nothing_behind(brain: SmallBrain) -> None:
         async for event in brain.engine.events(task.id, who):
             if event.is_last:
                 break
-    for _ in range(20):
-        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
     assert len(asyncio.all_tasks()) <= before
-    assert json.dumps([t.status for t in running])

@@ -55,13 +55,14 @@ async def test_lists_come_in_pages_and_by_status_and_queue(ada: httpx.AsyncClien
     assert (await ada.get("/api/tasks/", params={"status": "failed"})).json()["items"] == []
 
 
-@pytest.mark.parametrize(
-    "query", ["status=odd", "limit=0", "limit=1000", "limit=x", "cursor=%00%FF"]
-)
-async def test_a_bad_query_is_a_bad_request(ada: httpx.AsyncClient, query: str) -> None:
-    answer = await ada.get(f"/api/tasks/?{query}")
-    assert answer.status_code == 400
-    assert answer.json()["field"] == query.partition("=")[0]
+BAD_QUERIES: Any = ["status=odd", "limit=0", "limit=1000", "limit=x", "cursor=%00%FF"]
+
+
+async def test_a_bad_query_is_a_bad_request(ada: httpx.AsyncClient) -> None:
+    for query in BAD_QUERIES:
+        answer = await ada.get(f"/api/tasks/?{query}")
+        assert answer.status_code == 400
+        assert answer.json()["field"] == query.partition("=")[0]
 
 
 async def test_cancel_then_retry(ada: httpx.AsyncClient, brain: SmallBrain) -> None:
