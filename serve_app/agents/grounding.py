@@ -22,6 +22,7 @@ WINDOW = (
     3  # sentences before and after that count as a sentence's context, however long the passage
 )
 CONTEXT_WEIGHT = 0.5
+CARRIED_SHARE = 0.5
 RANK_COST = 0.02  # a little for each place a passage stands further down
 MIN_WORDS = 3  # of a span that can stand as a quote
 KEEP_SHARE = 0.6  # a second or third quote scores at least this share of the first
@@ -100,9 +101,14 @@ class _Passage:
     confidence: float
 
 
-def ground(question: str, result: SearchResult, max_quotes: int = MAX_QUOTES) -> Grounding:
-    """Rank the sentences of the best passages, take up to `max_quotes`, and judge them by the gate."""
-    weights = question_weights(question, result.idf)
+def ground(
+    question: str, result: SearchResult, max_quotes: int = MAX_QUOTES, *, carried: str = ""
+) -> Grounding:
+    """Rank the sentences of the best passages, take up to `max_quotes`, and judge them by the gate.
+
+    `carried` are words of an earlier turn that the question leans on.
+    """
+    weights = question_weights(question, result.idf, carried)
     passages = [_judge(weights, rank, hit) for rank, hit in enumerate(result.hits[:PASSAGES])]
     best = max(passages, key=lambda p: p.gate - p.threshold, default=None)
     return Grounding(
@@ -113,11 +119,21 @@ def ground(question: str, result: SearchResult, max_quotes: int = MAX_QUOTES) ->
     )
 
 
-def question_weights(question: str, idf: Mapping[str, float]) -> dict[str, float]:
-    """Weight of each content stem of a question. A stem the knowledge base never saw weighs as its rarest."""
-    wanted = [s for s in content_stems(question) if s not in NEGATIONS] or stems(question)
+def question_weights(
+    question: str, idf: Mapping[str, float], carried: str = ""
+) -> dict[str, float]:
+    """Weight of each content stem of a question. A stem the knowledge base never saw weighs as its rarest.
+
+    Carried words weigh half as much as the question's own, all together: they say what it is about,
+    and its own words say what is asked.
+    """
     rarest = max(idf.values(), default=1.0)
-    return {s: idf.get(s, rarest) for s in wanted}
+    own = {s: idf.get(s, rarest) for s in content_stems(question) if s not in NEGATIONS}
+    extra = {s: idf.get(s, rarest) for s in content_stems(carried) if s not in own}
+    if own and extra:
+        share = CARRIED_SHARE * sum(own.values()) / max(sum(extra.values()), 1e-9)
+        extra = {s: share * weight for s, weight in extra.items()}
+    return {**own, **extra} or dict.fromkeys(stems(question), 1.0)
 
 
 def coverage(weights: Mapping[str, float], found: frozenset[str]) -> float:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 SEARCH_LIMIT = 20
 MAX_SENTENCES = 3
 NEAREST = 3
+CARRIED = 8  # words
 _REFERS_BACK = frozenset(
     [
         "it",
@@ -53,9 +54,10 @@ _CONTINUES = re.compile(r"\W*(?:and|but|or|also|what about|how about|what else)\
 async def answer(desk: Desk, request: Request) -> AsyncIterator[Step]:
     """Search, quote, judge, write. Raises what Knowledge raises: without it there is no answer."""
     yield update(25, "Searching the knowledge base")
-    query = search_text(request.text, request.history)
+    carried = carried_words(request.text, request.history)
+    query = f"{request.text} {carried}".strip()
     found = await desk.knowledge.search(SearchQuery(text=query, limit=SEARCH_LIMIT, neighbours=1))
-    grounding = ground(query, found)
+    grounding = ground(request.text, found, carried=carried)
     notes = (found.degraded,) if found.degraded else ()
     if not grounding.answers:
         yield update(40, "Found nothing that answers this")
@@ -135,8 +137,8 @@ class Writer:
         return released
 
 
-def search_text(message: str, history: Sequence[tuple[str, str]]) -> str:
-    """The message and, if it leans on the last one, that one's content words.
+def carried_words(message: str, history: Sequence[tuple[str, str]]) -> str:
+    """Content words of the last question that this message leans on; none when it stands alone.
 
     It leans when it is short (at most five content words) and refers back by a pronoun, begins like
     a continuation ("and …", "what about …") with at most two content words, or has none at all.
@@ -144,11 +146,11 @@ def search_text(message: str, history: Sequence[tuple[str, str]]) -> str:
     previous = next((text for role, text in reversed(history) if role == "user"), None)
     own = content_words(message)
     if previous is None or len(own) > 5:
-        return message
+        return ""
     continues = len(own) <= 2 and _CONTINUES.match(message) is not None
     if own and not continues and not _REFERS_BACK & set(words(message)):
-        return message
-    return " ".join([message, *[w for w in content_words(previous) if w not in own][:8]])
+        return ""
+    return " ".join([w for w in content_words(previous) if w not in own][:CARRIED])
 
 
 def refusal(found: SearchResult) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve_app.agents.grounding import (
@@ -128,6 +128,7 @@ def test_questions_without_content_do_no_harm(question: str) -> None:
     assert 0 <= ground(question, SearchResult((hit(),), IDF)).confidence <= 1
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300), st.text(max_size=60))
 def test_every_quote_equals_the_stored_text(text: str, question: str) -> None:
     page = "x" * 7 + text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve_app.agents.sentences import MAX_SPAN, headings, sentence_spans, split_stream
@@ -43,6 +43,7 @@ def test_long_spans_are_cut_at_spaces_and_lose_nothing() -> None:
     assert " ".join(pieces).split() == text.split()
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="aB .!?\n#-|>`~*1é。", max_size=400))
 def test_spans_are_trimmed_in_order_and_within_bounds(text: str) -> None:
     at = 0
@@ -53,6 +54,7 @@ def test_spans_are_trimmed_in_order_and_within_bounds(text: str) -> None:
         at = end
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(alphabet="aB .!?\n1é", max_size=20), max_size=20))
 def test_a_stream_loses_nothing(pieces: list[str]) -> None:
     done: list[str] = []
