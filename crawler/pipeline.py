@@ -18,6 +18,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 
 from crawler.patience import patiently
+from crawler.pool import ReadingPool
 from crawler.urls import normalise
 from crawler.visit import Plan, Visitor
 from serve_app.domain.errors import BadRequest, BrainError
@@ -33,13 +34,22 @@ _log = logging.getLogger(__name__)
 
 
 class SiteCrawler:
-    """The `Crawler` port over HTTP. Open and close it inside the event loop that uses it."""
+    """The `Crawler` port over HTTP. Open and close it inside the event loop that uses it.
 
-    def __init__(self, knowledge: Knowledge, settings: CrawlSettings, clock: Clock) -> None:
+    `pool` reads documents for others too and stays theirs to close; without one it has its own.
+    """
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        settings: CrawlSettings,
+        clock: Clock,
+        pool: ReadingPool | None = None,
+    ) -> None:
         self._knowledge = knowledge
         self._clock = clock
         self._concurrency = settings.concurrency
-        self._visitor = Visitor(knowledge, settings, clock)
+        self._visitor = Visitor(knowledge, settings, clock, pool)
 
     async def open(self) -> None:
         await self._visitor.open()

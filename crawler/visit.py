@@ -73,14 +73,22 @@ class Plan:
 class Visitor:
     """Everything that a visit needs, shared by all crawls of this process: connections, rules, pace, readers."""
 
-    def __init__(self, knowledge: Knowledge, settings: CrawlSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        settings: CrawlSettings,
+        clock: Clock,
+        pool: ReadingPool | None = None,
+    ) -> None:
         self._knowledge = knowledge
         self._clock = clock
         self._fetcher = Fetcher(settings, clock)
         self._robots = Robots(self._fetcher, settings, clock)
         self._pacer = Pacer(settings, clock)
         self._sitemaps = SitemapReader(self._fetcher, self._robots)
-        self.pool = ReadingPool(settings.extract_timeout, slots=min(2, os.cpu_count() or 1))
+        self._owns_pool = pool is None
+        slots = min(2, os.cpu_count() or 1)
+        self._pool = pool or ReadingPool(settings.extract_timeout, slots=slots)
 
     async def open(self) -> None:
         await self._fetcher.open()
@@ -88,7 +96,8 @@ class Visitor:
     async def close(self) -> None:
         await self._robots.close()
         await self._fetcher.close()
-        await self.pool.close()
+        if self._owns_pool:
+            await self._pool.close()
 
     async def visit(self, plan: Plan, entry: FrontierUrl) -> FetchOutcome:
         """What became of an address. Its failure is an outcome; only the brain's own troubles are raised."""
@@ -163,7 +172,7 @@ class Visitor:
         name = URL(answer.final_url).name
         kind = _kind(answer.content_type)
         source = Source(kind, answer.body, answer.final_url, answer.charset, name)
-        reading = await self.pool.read(source)
+        reading = await self._pool.read(source)
         noindex, nofollow = _robots_tag(answer.headers.get("x-robots-tag", ""))
         found: tuple[FrontierUrl, ...] = ()
         if entry.depth < plan.job.max_depth and not (nofollow or reading.nofollow):

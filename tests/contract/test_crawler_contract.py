@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import pytest
+import pytest_asyncio
 
 from crawler.fake import FakeCrawler
 from crawler.pipeline import SiteCrawler
+from crawler.pool import ReadingPool
 from serve_app.domain.clock import SystemClock
 from serve_app.domain.knowledge import PageDraft
 from serve_app.domain.ports import Crawler
@@ -18,10 +20,18 @@ from serve_app.knowledge import KnowledgeBase
 from serve_app.settings import CrawlSettings
 from support.site import ExampleSite
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 PATHS = ("/docs/install", "/docs/query", "/prices")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pool() -> AsyncIterator[ReadingPool]:
+    pool = ReadingPool(timeout=30, slots=1)
+    yield pool
+    await pool.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def knowledge() -> AsyncIterator[KnowledgeBase]:
     base = KnowledgeBase(None, HashEmbedder(), SystemClock())
     await base.open()
@@ -29,15 +39,15 @@ async def knowledge() -> AsyncIterator[KnowledgeBase]:
     await base.close()
 
 
-@pytest.fixture
-def site() -> AsyncIterator[ExampleSite]:
+@pytest.fixture(scope="module")
+def site() -> Iterator[ExampleSite]:
     with ExampleSite() as site:
         yield site
 
 
-@pytest.fixture(params=["site", "fake"])
+@pytest_asyncio.fixture(params=["site", "fake"], loop_scope="module")
 async def crawler(
-    request: pytest.FixtureRequest, knowledge: KnowledgeBase, site: ExampleSite
+    request: pytest.FixtureRequest, knowledge: KnowledgeBase, site: ExampleSite, pool: ReadingPool
 ) -> AsyncIterator[Crawler]:
     if request.param == "fake":
         urls = [site.url + path for path in PATHS]
@@ -46,7 +56,7 @@ async def crawler(
         )
         return
     settings = CrawlSettings(allow_networks=("127.0.0.0/8",), host_delay=0)
-    real = SiteCrawler(knowledge, settings, SystemClock())
+    real = SiteCrawler(knowledge, settings, SystemClock(), pool)
     await real.open()
     yield real
     await real.close()

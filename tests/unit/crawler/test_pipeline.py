@@ -8,9 +8,11 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from crawler import patience
 from crawler.pipeline import SiteCrawler
+from crawler.pool import ReadingPool
 from serve_app.domain.clock import SystemClock
 from serve_app.domain.errors import BadRequest, StaleAttempt, Unavailable
 from serve_app.domain.knowledge import WorkReport
@@ -20,6 +22,7 @@ from serve_app.knowledge import KnowledgeBase
 from serve_app.settings import CrawlSettings
 from support.site import QUESTIONS, ExampleSite
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 SETTINGS = CrawlSettings(
     allow_networks=("127.0.0.0/8",), host_delay=0, per_host=8, contact="https://brain.test/"
 )
@@ -31,7 +34,7 @@ def site() -> Iterator[ExampleSite]:
         yield site
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def knowledge() -> AsyncIterator[KnowledgeBase]:
     base = KnowledgeBase(None, HashEmbedder(), SystemClock())
     await base.open()
@@ -39,9 +42,16 @@ async def knowledge() -> AsyncIterator[KnowledgeBase]:
     await base.close()
 
 
-@pytest.fixture
-async def crawler(knowledge: KnowledgeBase) -> AsyncIterator[SiteCrawler]:
-    crawler = SiteCrawler(knowledge, SETTINGS, SystemClock())
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pool() -> AsyncIterator[ReadingPool]:
+    pool = ReadingPool(timeout=30, slots=1)
+    yield pool
+    await pool.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def crawler(knowledge: KnowledgeBase, pool: ReadingPool) -> AsyncIterator[SiteCrawler]:
+    crawler = SiteCrawler(knowledge, SETTINGS, SystemClock(), pool)
     await crawler.open()
     yield crawler
     await crawler.close()
@@ -157,11 +167,14 @@ async def test_a_crawl_that_was_broken_off_goes_on(
 
 
 async def test_a_knowledge_base_that_restarts_is_waited_for(
-    knowledge: KnowledgeBase, site: ExampleSite, monkeypatch: pytest.MonkeyPatch
+    knowledge: KnowledgeBase,
+    site: ExampleSite,
+    pool: ReadingPool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
     away = {"lease_urls": 2, "record_fetches": 2, "crawl_counts": 1, "embed_pending": 1}
-    crawler = SiteCrawler(_Flaky(knowledge, away), SETTINGS, SystemClock())
+    crawler = SiteCrawler(_Flaky(knowledge, away), SETTINGS, SystemClock(), pool)
     await crawler.open()
     try:
         told = await run(crawler, job(site, "/about", max_depth=0))
@@ -172,13 +185,16 @@ async def test_a_knowledge_base_that_restarts_is_waited_for(
 
 
 async def test_pages_that_can_not_be_embedded_do_not_fail_the_crawl(
-    knowledge: KnowledgeBase, site: ExampleSite, monkeypatch: pytest.MonkeyPatch
+    knowledge: KnowledgeBase,
+    site: ExampleSite,
+    pool: ReadingPool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def nothing(limit: int, crawl_id: str | None = None) -> WorkReport:
         return WorkReport({"pages": 0}, 1)
 
     monkeypatch.setattr(knowledge, "embed_pending", nothing)
-    crawler = SiteCrawler(knowledge, SETTINGS, SystemClock())
+    crawler = SiteCrawler(knowledge, SETTINGS, SystemClock(), pool)
     await crawler.open()
     try:
         told = await run(crawler, job(site, "/about", max_depth=0))
