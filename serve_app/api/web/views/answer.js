@@ -24,7 +24,7 @@ export class AnswerView {
   #cancel;
   #work;
   #quotes = h("div", { class: "sources" });
-  #body = h("div", { class: "prose", testid: "answer-text" });
+  #body = h("div", { class: "prose", "aria-live": "polite", testid: "answer-text" });
   #notices = h("div", { class: "notices" });
   #foot = h("footer", { class: "answer-foot" });
 
@@ -44,6 +44,7 @@ export class AnswerView {
     this.isRunning = yes;
     this.element.dataset.state = yes ? "running" : "done";
     this.#work.hidden = !yes;
+    this.#body.setAttribute("aria-busy", String(yes)); // read out once it is whole, not word by word
   }
 
   /** The task was accepted: events will follow. */
@@ -76,7 +77,6 @@ export class AnswerView {
   /** The final result: from the last event, or from a conversation's history. */
   complete(result) {
     this.running(false);
-    this.element.setAttribute("aria-busy", "false");
     if (!result) {
       this.#notice("The full answer has expired; what was shown stays in the conversation.");
       return;
