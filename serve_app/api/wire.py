@@ -10,9 +10,9 @@ from typing import Any
 
 from serve_app.api.render import safe_html
 from serve_app.domain.knowledge import Hit, Page
-from serve_app.domain.people import Conversation, Principal, TokenInfo, User
+from serve_app.domain.people import Conversation, Principal
 from serve_app.domain.ports import Ledger
-from serve_app.domain.tasks import Schedule, Task, TaskEvent, TaskStatus
+from serve_app.domain.tasks import Task, TaskEvent, TaskStatus
 from serve_app.tasks.wire import iso, status_object
 
 _HIT_DEFAULT = ("page_id", "chunk_id", "title", "url", "text", "start", "end", "score", "heading")
@@ -90,18 +90,6 @@ def conversation_item(talk: Conversation) -> dict[str, Any]:
     shown = plain(talk)
     del shown["messages"]
     return dict(shown)
-
-
-def schedule(entry: Schedule) -> dict[str, Any]:
-    return dict(plain(entry))
-
-
-def user(person: User) -> dict[str, Any]:
-    return dict(plain(person))
-
-
-def token(info: TokenInfo) -> dict[str, Any]:
-    return dict(plain(info))
 
 
 def whoami(principal: Principal) -> dict[str, Any]:

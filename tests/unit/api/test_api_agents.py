@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from serve_app.api.fake import SmallBrain
+from serve_app.api.fake import SmallBrain, small_brain
+from serve_app.settings import TaskSettings
 
 SUBMITS: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
     (
@@ -112,6 +114,22 @@ async def test_a_cancelled_chat_says_so(ada: httpx.AsyncClient, brain: SmallBrai
     assert cancelled.status_code == 200
     answer = await asked
     assert (answer.status_code, answer.json()["code"]) == (409, "cancelled")
+
+
+async def test_a_chat_that_waits_too_long_says_where_to_ask(
+    tmp_path: Path,
+) -> None:
+    async with small_brain(tmp_path, tasks=TaskSettings(hard_limit=0.1)) as brain:
+        await brain.engine.set_queue_limit("ai_high_priority", 0)
+        headers = {"Authorization": f"Bearer {brain.owner}"}
+        transport = httpx.ASGITransport(brain.app)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://localhost", headers=headers
+        ) as client:
+            answer = await client.post("/api/agents/tinyllama/chat/", json={"message": "hi"})
+            assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
+            address = answer.json()["error"].rpartition(" ")[2].rstrip(".")
+            assert (await client.get(address)).json()["status"] == "queued"
 
 
 async def test_a_caller_who_hangs_up_loses_nothing(
