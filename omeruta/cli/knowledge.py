@@ -221,8 +221,7 @@ def import_(place: Place, path: Path, no_wait: bool) -> None:
             for task_id in taken.task_ids:
                 with leaves_running(task_id):
                     brain.wait(task_id)
-    done = "are on their way in" if no_wait else "were taken in"
-    note(f"{taken.pages} pages {done}.")
+    note(f"Pages {'on their way in' if no_wait else 'taken in'}: {taken.pages}.")
 
 
 @click.command()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -55,19 +56,35 @@ def status(place: Place, as_json: bool) -> None:
         else:
             say(f"The brain at {brain.url} is {'ready' if health.ready else 'not ready yet'}.")
             show_nested(health.details.get("parts", {}))
-            show_nested(stats)
+            for line in _summary(stats):
+                say(f"  {line}")
     if not health.ready:
         sys.exit(1)
 
 
 def show_nested(value: object, depth: int = 1) -> None:
-    """A mapping as indented lines, `name: value`."""
+    """A mapping as indented lines, `name: value`; lists are left out."""
     for name, inner in value.items() if isinstance(value, dict) else ():
         if isinstance(inner, dict):
             say(f"{'  ' * depth}{name}")
             show_nested(inner, depth + 1)
-        else:
-            say(f"{'  ' * depth}{name}: {inner}")
+        elif not isinstance(inner, list):  # series are for `--json`
+            say(f"{'  ' * depth}{name}: {'-' if inner is None else inner}")
+
+
+def _summary(stats: Mapping[str, Any]) -> list[str]:
+    """What a brain holds and does, in a few lines; parts that are away are left out."""
+    knowledge, queues, models = (stats.get(k) or {} for k in ("knowledge", "queues", "models"))
+    lines = []
+    if "pages" in knowledge:
+        lines.append(f"{knowledge['pages']} pages, {knowledge.get('chunks', 0)} passages")
+    counted = [q for q in queues.values() if isinstance(q, dict) and "waiting" in q]
+    if counted:
+        waiting, running = (sum(q.get(k, 0) for q in counted) for k in ("waiting", "running"))
+        lines.append(f"{waiting} tasks waiting, {running} running")
+    if isinstance(models.get("language_model"), str):
+        lines.append(f"model {models['language_model']}")
+    return lines
 
 
 @click.group(invoke_without_command=True)

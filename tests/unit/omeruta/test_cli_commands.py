@@ -258,22 +258,30 @@ def test_export_and_import(stand_in: Any, run: Run, tmp_path: Path) -> None:
     stand_in.on("POST", "/api/import/", answer, 202)
     stand_in.on("GET", "/api/tasks/t1/", {"task_id": "t1", "status": "completed"})
     assert "12 bytes" in run("export", path).stderr
-    assert run("import", path).stderr == "1 pages were taken in.\n"
+    assert run("import", path).stderr == "Pages taken in: 1.\n"
 
 
 def test_status_and_stats(stand_in: Any, run: Run) -> None:
     stand_in.on("GET", "/readyz", {"status": "ready", "parts": {"llm": "ok"}})
     stand_in.on("GET", "/readyz", {"status": "not_ready", "parts": {"llm": "Loading."}}, 503)
-    stand_in.on("GET", "/api/stats/", {"knowledge": {"pages": 3}})
+    queue = {"waiting": 2, "running": 1}
+    told = {
+        "knowledge": {"pages": 3, "chunks": 9, "oldest": None, "growth": [{"day": "x"}]},
+        "queues": {"crawling": queue, "embeddings": queue},
+        "models": {"language_model": "smollm2", "embedder": {"error": "Away."}},
+    }
+    stand_in.on("GET", "/api/stats/", told)
+    stand_in.on("GET", "/api/stats/", {"knowledge": told["knowledge"]})
     ready, waiting = run("status"), run("status")
     assert ready.exit_code == 0
     assert ready.stdout == (
-        f"The brain at {stand_in.url} is ready.\n  llm: ok\n  knowledge\n    pages: 3\n"
+        f"The brain at {stand_in.url} is ready.\n  llm: ok\n"
+        "  3 pages, 9 passages\n  4 tasks waiting, 2 running\n  model smollm2\n"
     )
     assert waiting.exit_code == 1
     assert "not ready yet" in waiting.stdout
     assert "llm: Loading." in waiting.stdout
-    assert run("stats").stdout == "knowledge\n  pages: 3\n"
+    assert run("stats").stdout == "knowledge\n  pages: 3\n  chunks: 9\n  oldest: -\n"
 
 
 def test_status_of_nothing_says_how_to_start() -> None:
