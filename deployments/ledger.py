@@ -124,11 +124,10 @@ class RemoteLedger:
     async def events(
         self, task_id: str, who: Principal, after: int = 0
     ) -> AsyncIterator[TaskEvent]:
-        task = await self.get(task_id, who)
-        if task.status.is_final and after >= task.last_seq:
-            return
-        async for event in self._hub.events(task_id, after):
-            yield event
+        while not _told(await self.get(task_id, who), after):
+            async for event in self._hub.events(task_id, after):
+                after = event.seq
+                yield event
 
     async def queues(self) -> Mapping[str, Any]:
         queues: Mapping[str, Any] = await self._link.call("queues")
@@ -200,3 +199,8 @@ class RemoteLedger:
 
     async def delete_conversation(self, conversation_id: str, who: Principal) -> None:
         await self._link.call("delete_conversation", conversation_id, who)
+
+
+def _told(task: Task, seq: int) -> bool:
+    """Whether `seq` was the last word. A task that was retried by hand has an earlier end in its log."""
+    return task.status.is_final and seq >= task.last_seq

@@ -1,6 +1,8 @@
 """`up` and `down`: one brain on this machine, as its own Ray head. Ends only what it started.
 
-    python -m deployments.lifecycle up | down | restart
+    python -m deployments.lifecycle up | down | restart | head
+
+`head` starts Ray alone, for `serve deploy serve_config.yaml`.
 
 Everything kept is safe against a hard stop at any moment, so `down` simply ends the processes.
 """
@@ -67,18 +69,24 @@ class RunFile:
 def up(settings: Settings, report: Report) -> None:
     """Start the brain, or bring a running one to this code and these settings; returns when it is ready."""
     began = time.monotonic()
-    prepare(settings)
-    run_file = RunFile(settings)
-    running = run_file.read()
-    if running is None or not any(_processes(settings, running["brain_id"])):
-        running = _start_head(settings, report)
-        run_file.write(running)
+    running = head(settings, report)
     os.environ.update(ray_environment(settings))
     os.environ[MARK] = running["brain_id"]
     digest = _deploy(settings, running, report)
-    run_file.write({**running, "build": digest})
+    RunFile(settings).write({**running, "build": digest})
     _wait_until_ready(settings, report)
     report(_welcome(settings, time.monotonic() - began))
+
+
+def head(settings: Settings, report: Report) -> dict[str, Any]:
+    """Start Ray's head for this data folder, unless it runs; answers the run file's content."""
+    prepare(settings)
+    run_file = RunFile(settings)
+    running = run_file.read()
+    if running is None or not brain_processes(settings):
+        running = _start_head(settings, report)
+        run_file.write(running)
+    return running
 
 
 def _start_head(settings: Settings, report: Report) -> dict[str, Any]:
@@ -267,6 +275,12 @@ def _end(settings: Settings, brain_id: str) -> None:
         raise Unavailable(f"{len(left)} processes of the brain do not end.")
 
 
+def brain_processes(settings: Settings) -> list[psutil.Process]:
+    """Every process of the brain of this data folder; none when it does not run."""
+    running = RunFile(settings).read()
+    return [] if running is None else list(_processes(settings, running["brain_id"]))
+
+
 def _processes(settings: Settings, brain_id: str) -> Iterator[psutil.Process]:
     """Every process of this brain, this one apart: it carries the brain's mark in its environment or, where
     a process title has overwritten that (Ray's workers), writes its output into the brain's own folder."""
@@ -298,13 +312,14 @@ def _free_port() -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
-    actions: dict[str, tuple[Callable[[Settings, Report], None], ...]] = {
+    actions: dict[str, tuple[Callable[[Settings, Report], object], ...]] = {
+        "head": (head,),
         "up": (up,),
         "down": (down,),
         "restart": (down, up),
     }
     if len(arguments) != 1 or arguments[0] not in actions:
-        sys.stderr.write("usage: python -m deployments.lifecycle up | down | restart\n")
+        sys.stderr.write("usage: python -m deployments.lifecycle up | down | restart | head\n")
         return 2
 
     def report(line: str) -> None:

@@ -126,7 +126,10 @@ def test_each_agent_does_its_work(crawled: CrawlReport, client: Brain, site: Exa
         f"{site.url}/docs/limits",
     }
     summary = client.analyze([f"{site.url}/news/flood-winter"], "summary")
-    assert "gauges" in summary.text
+    lines = [line for line in summary.text.splitlines() if line.startswith("- ")]
+    assert lines
+    assert all(line.rstrip().endswith("]") for line in lines)
+    assert {source.url for source in summary.sources} == {f"{site.url}/news/flood-winter"}
     quality = client.analyze([f"{site.url}/docs/install"], "quality")
     assert quality.agent == "analysis"
 
