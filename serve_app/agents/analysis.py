@@ -7,20 +7,26 @@ cannot be read is named with the reason; the task fails only when none could be.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from serve_app.agents.events import Answer, Step, closing, sources, token, update
 from serve_app.agents.extract import Sentence, key_sentences, page_sentences, shared_aspects
+from serve_app.agents.grounding import ground
 from serve_app.agents.markdown import bullets, link, plain
 from serve_app.agents.reading import find_pages, read_seeds
 from serve_app.agents.request import Desk, Request
+from serve_app.agents.routing import subject
 from serve_app.domain.errors import FetchError
-from serve_app.domain.knowledge import Page, SearchQuery
+from serve_app.domain.knowledge import Page, SearchQuery, SearchResult
 from serve_app.domain.web import CrawlFailure
 
 ASPECTS = 6
-HELD_PAGES = 3  # pages taken from the knowledge base when a request names no address
+SEARCH_LIMIT = 10
+HELD_PAGES = 3  # pages compared when a request names no address
+_COMPARES = re.compile(r"\b(?:compar|contrast|differ|similarit|versus\b|vs\b)", re.IGNORECASE)
+_JUDGES = re.compile(r"\b(?:quality|reliab|trustworth|how good)", re.IGNORECASE)
 ASSESS_BATCH = 100
 
 
@@ -35,6 +41,7 @@ class Pages:
 
 async def answer(desk: Desk, request: Request) -> AsyncIterator[Step]:
     """Raises FetchError when not one of the pages can be read."""
+    kind = kind_of(request)
     pages = Pages([], [], max(1, len(request.urls)))
     if request.urls:
         async with closing(gather(desk, request, pages)) as steps:
@@ -44,7 +51,8 @@ async def answer(desk: Desk, request: Request) -> AsyncIterator[Step]:
             raise FetchError(_none_readable(pages.failures), reason="none_readable")
     else:
         yield update(40, "Looking for pages on this")
-        pages.held = await _pages_about(desk, request.text)
+        most = HELD_PAGES if kind == "comparison" else 1
+        pages.held = await _pages_about(desk, subject(request.text), most)
         if not pages.held:
             text = "No address was named, and the knowledge base holds no page on this."
             yield sources([])
@@ -55,11 +63,11 @@ async def answer(desk: Desk, request: Request) -> AsyncIterator[Step]:
     yield update(message=f"Analysing {len(pages.held)} of {pages.asked} pages")
     work = Sheet()
     assessment = None
-    if request.analysis_type == "quality":
+    if kind == "quality":
         pages.held = await _assessed(desk, pages.held)
         assessment = quality_assessment(pages.held)
         text = quality_text(pages.held, work)
-    elif request.analysis_type == "comparison" and len(pages.held) > 1:
+    elif kind == "comparison" and len(pages.held) > 1:
         text = await asyncio.to_thread(comparison, pages.held, work)
     else:
         text = await asyncio.to_thread(summary, pages.held, work)
@@ -73,6 +81,15 @@ async def answer(desk: Desk, request: Request) -> AsyncIterator[Step]:
         quality_assessment=assessment,
         extra={"failures": [{"url": f.url, "reason": f.reason} for f in pages.failures]},
     )
+
+
+def kind_of(request: Request) -> str:
+    """The analysis asked for or, of a message, the one its words speak of."""
+    if request.analysis_type != "auto":
+        return request.analysis_type
+    if _JUDGES.search(request.text):
+        return "quality"
+    return "comparison" if len(request.urls) > 1 or _COMPARES.search(request.text) else "summary"
 
 
 async def gather(desk: Desk, request: Request, pages: Pages) -> AsyncIterator[Step]:
@@ -218,9 +235,11 @@ async def _assessed(desk: Desk, pages: Sequence[Page]) -> list[Page]:
     return [await desk.knowledge.get_page(page.id) for page in pages]
 
 
-async def _pages_about(desk: Desk, text: str) -> list[Page]:
-    found = await desk.knowledge.search(SearchQuery(text=text, limit=2 * HELD_PAGES, per_page=1))
-    ids = list(dict.fromkeys(hit.page_id for hit in found.hits))[:HELD_PAGES]
+async def _pages_about(desk: Desk, text: str, most: int) -> list[Page]:
+    """The pages that passages above the gate come from, best first."""
+    found = await desk.knowledge.search(SearchQuery(text=text, limit=SEARCH_LIMIT))
+    fitting = [h for h in found.hits if ground(text, SearchResult((h,), found.idf)).answers]
+    ids = list(dict.fromkeys(hit.page_id for hit in fitting))[:most]
     return [await desk.knowledge.get_page(page_id) for page_id in ids]
 
 

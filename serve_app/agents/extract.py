@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.agents.sentences import headings, sentence_spans
-from serve_app.agents.terms import NEGATIONS, NUMBER_WORDS, STOPWORDS
+from serve_app.agents.terms import GENERAL_WORDS, NEGATIONS, NUMBER_WORDS, STOPWORDS
 from serve_app.knowledge.text import stem, words
 
 MAX_SENTENCES = 200  # of a page that are compared with each other
@@ -60,7 +60,9 @@ def key_sentences(sentences: Sequence[Sentence], count: int) -> list[Sentence]:
     """The `count` sentences that matter most and do not repeat each other, in the page's order."""
     if not sentences:
         return []
-    ranks = _text_rank(_similarities(sentences))
+    # Pages say first what they are about, so the first sentences count up to half as much again.
+    lead = 1 + 0.5 / (1 + np.arange(len(sentences)) / 3)
+    ranks = _text_rank(_similarities(sentences)) * lead
     chosen: list[Sentence] = []
     for i in np.argsort(-ranks, kind="stable"):
         sentence = sentences[int(i)]
@@ -86,7 +88,7 @@ def shared_aspects(pages: Sequence[str], count: int) -> list[Aspect]:
         for i, own in enumerate(sentences):
             free = [s for s in own if term in s.stems and (i, s.start) not in used]
             if free:
-                said.append((i, max(free, key=lambda s: sum(weights.get(t, 0.0) for t in s.stems))))
+                said.append((i, max(free, key=lambda s: _density(s, weights))))
         if len(said) >= 2:
             used.update((i, sentence.start) for i, sentence in said)
             aspects.append(Aspect(names[term], tuple(said)))
@@ -119,9 +121,15 @@ def _term_weights(
     return names, weights
 
 
+def _density(sentence: Sentence, weights: Mapping[str, float]) -> float:
+    """How much of what the pages share a sentence holds for its length."""
+    return sum(weights.get(t, 0.0) for t in sentence.stems) / (5 + len(sentence.stems))
+
+
 def _is_term(word: str) -> bool:
-    common = word in STOPWORDS or word in NEGATIONS or word in NUMBER_WORDS
-    return len(word) >= 4 and not common and not word.isdigit()
+    """Whether a word can name an aspect: no function, number, general or describing word."""
+    common = word in STOPWORDS or word in NEGATIONS or word in NUMBER_WORDS or word in GENERAL_WORDS
+    return len(word) >= 4 and not common and not word.isdigit() and not word.endswith(("ly", "ed"))
 
 
 def _similarities(sentences: Sequence[Sentence]) -> NDArray[np.float64]:

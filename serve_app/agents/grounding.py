@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from serve_app.agents.sentences import sentence_spans
-from serve_app.agents.terms import NEGATIONS, content_stems, stems
+from serve_app.agents.terms import NEGATIONS, asked_about, content_stems, stems
 from serve_app.domain.knowledge import SYSTEM, Hit, SearchResult
 
 PASSAGES = 5  # passages that sentences are taken from
@@ -128,7 +128,7 @@ def question_weights(
     and its own words say what is asked.
     """
     rarest = max(idf.values(), default=1.0)
-    own = {s: idf.get(s, rarest) for s in content_stems(question) if s not in NEGATIONS}
+    own = {s: idf.get(s, rarest) for s in asked_about(question) if s not in NEGATIONS}
     extra = {s: idf.get(s, rarest) for s in content_stems(carried) if s not in own}
     if own and extra:
         share = CARRIED_SHARE * sum(own.values()) / max(sum(extra.values()), 1e-9)

@@ -55,7 +55,7 @@ class Request:
     use_context: bool = True
     max_tokens: int = 300
     urls: tuple[str, ...] = ()
-    analysis_type: str = "summary"
+    analysis_type: str = "auto"  # one of ANALYSES, or left to the words of the text
     expand: bool = True
     max_sources: int = 5
     report: bool = True
@@ -98,7 +98,6 @@ def parse(assignment: Assignment) -> Request:
         use_context=_flag(args, "use_context"),
         max_tokens=_number(args, "max_tokens", 300, MAX_TOKENS),
         urls=urls,
-        analysis_type="comparison" if len(urls) > 1 else "summary",
     )
 
 

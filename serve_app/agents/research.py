@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from urllib.parse import urldefrag
 
@@ -19,6 +19,7 @@ from serve_app.agents.grounding import Grounding, Quote, ground
 from serve_app.agents.markdown import blockquote, bullets, link, plain
 from serve_app.agents.reading import Reading, find_pages, read_seeds
 from serve_app.agents.request import Desk, Request
+from serve_app.agents.routing import subject
 from serve_app.domain.errors import BrainError
 from serve_app.domain.knowledge import SYSTEM, SearchQuery, SearchResult
 from serve_app.domain.ports import SearchProvider
@@ -51,6 +52,10 @@ class Findings:
 
 async def answer(desk: Desk, request: Request) -> AsyncIterator[Step]:
     """Raises what Knowledge raises; a provider or a page that fails is told of in the report."""
+    if (
+        request.assignment.kind == "multiagent"
+    ):  # a sentence that asks, where the others name a topic
+        request = replace(request, text=subject(request.text))
     yield update(10, "Looking at what is known")
     findings = await _look(desk, request.text)
     known = findings.pages if findings.grounding.answers else 0

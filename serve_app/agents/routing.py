@@ -209,6 +209,18 @@ def by_nearness(vector: Vectors, examples: Vectors) -> Route:
     return Route(first, round(score, 3), f"nearest to “{nearest[first]}”")
 
 
+def subject(text: str) -> str:
+    """What a request to research or analyse is about: the text without its opening. Pure.
+
+    “Please research the tides of Fundy” -> “the tides of Fundy”; other texts stay as they are.
+    """
+    for agent, _, pattern, _ in RULES:
+        opening = pattern.match(text) if agent in ("research", "analysis") else None
+        if opening is not None and pattern is not URL:
+            return text[opening.end() :].strip(" \t\n:,.;?!-") or text
+    return text
+
+
 def urls_in(text: str) -> Sequence[str]:
     """Addresses named in a message, each once, in order."""
     return list(dict.fromkeys(URL.findall(text)))

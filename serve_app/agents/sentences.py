@@ -22,7 +22,7 @@ _STOP = re.compile(
 _STREAM_STOP = re.compile(r"[.!?…]+[\"'”’)\]*_]*(?=\s+\S)|[。！？]+|\n+")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|Gen|Col|Capt|Lt|Rev|Hon|vs|cf|etc|al|ca|approx|No|Nos|Vol|Fig|"
-    r"Figs|Eq|pp?|Inc|Ltd|Co|Corp|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)|\b[A-Z]|\b[a-z]\.[a-z])\.$"
+    r"Figs|Eq|pp?|Inc|Ltd|Co|Corp|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)|(?<!°)\b[A-Z]|\b[a-z]\.[a-z])\.$"
 )
 
 Span = tuple[int, int]

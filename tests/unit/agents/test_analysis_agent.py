@@ -85,6 +85,31 @@ async def test_addresses_in_a_message_are_analysed(brain: Any) -> None:
     assert {s["url"] for s in result["sources"]} == {MILL}
 
 
+@pytest.mark.parametrize(
+    ("query", "shows"),
+    [
+        (f"Compare {MILL} with {WIND}", "**The wind park of Horns**: "),
+        (
+            "Compare the construction costs of tide mill and wind park",
+            "**The wind park of Horns**: ",
+        ),
+        (f"How reliable is the page {MILL}", "Score "),
+        (f"Summarise {MILL}", "### [The tide mill of Rance]"),
+    ],
+)
+async def test_the_words_of_a_message_say_which_analysis(
+    brain: Any, query: str, shows: str
+) -> None:
+    result = (await brain.run("multiagent", query=query, agent_type="analysis")).result
+    assert shows in result["response"]
+
+
+async def test_nothing_held_and_nothing_named_is_said(brain: Any) -> None:
+    result = (await brain.run("multiagent", query="Summarise quantum chromodynamics")).result
+    assert result["response"].startswith("No address was named")
+    assert result["confidence_score"] == 0
+
+
 async def test_without_an_address_the_pages_held_on_it_are_taken(brain: Any) -> None:
     result = (await brain.run("multiagent", query="Summarise the tide mill of Rance")).result
     assert result["selected_agent"] == "analysis"

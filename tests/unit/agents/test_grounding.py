@@ -117,6 +117,16 @@ def test_a_word_the_knowledge_base_never_saw_weighs_as_its_rarest() -> None:
     assert coverage(weights, frozenset({"tide"})) == 0.5
 
 
+def test_words_that_only_ask_do_not_weigh() -> None:
+    assert question_weights("Please explain the tide", {"tide": 4.0}) == {"tide": 4.0}
+    assert question_weights("Explain", {}) == {"explain": 1.0}
+
+
+def test_words_of_an_earlier_turn_weigh_half_in_all() -> None:
+    weights = question_weights("What did it cost?", {"cost": 4.0}, carried="tide mill")
+    assert weights == {"cost": 4.0, "tide": 1.0, "mill": 1.0}
+
+
 def test_quotes_of_the_system_guide_say_so() -> None:
     guide = Hit(1, 1, "Guide", "guide:add", "To add a website run omeruta crawl with its address.", 0, 59, 1.0, cosine=0.7, collection=SYSTEM)  # fmt: skip
     grounding = ground("How do I add a website?", SearchResult((guide,)))

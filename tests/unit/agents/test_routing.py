@@ -13,6 +13,7 @@ from serve_app.agents.routing import (
     Router,
     by_nearness,
     by_rules,
+    subject,
     urls_in,
 )
 from serve_app.domain.errors import Unavailable
@@ -179,3 +180,17 @@ def test_long_input_is_read_in_bounded_time() -> None:
 def test_addresses_are_found_once_and_without_the_sentence_around_them() -> None:
     text = "Compare (https://a.example/x), https://b.example/y?q=1. And https://a.example/x!"
     assert urls_in(text) == ["https://a.example/x", "https://b.example/y?q=1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "about"),
+    [
+        ("Please research the tides of Fundy.", "the tides of Fundy"),
+        ("Summarise the history of Warsaw", "the history of Warsaw"),
+        ("Compare", "Compare"),
+        ("Who wrote it?", "Who wrote it?"),
+        ("https://a.example/x and more", "https://a.example/x and more"),
+    ],
+)
+def test_the_subject_of_a_request(text: str, about: str) -> None:
+    assert subject(text) == about
