@@ -18,13 +18,14 @@ from serve_app.domain.errors import FetchError
 
 MAX_DEPTH = 2000
 MAX_MARKDOWN = 2_000_000
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)(?:[^<>]*(/)>)?")
 # Elements that need no end tag: they would count as ever deeper nesting where they are siblings.
 _NO_END_TAG = (
     "p li dt dd tr td th thead tbody tfoot option optgroup colgroup rp rt html head body "
     "area base br col embed hr img input link meta param source track wbr"
 )
 _OPEN_ENDED = frozenset(_NO_END_TAG.split())
+_DRAWINGS = frozenset(("svg", "math"))
 _CLUTTER = "script, style, noscript, template, svg, nav, header, footer, aside, form, iframe"
 _BLOCKS = frozenset(
     ("p", "div", "section", "article", "li", "tr", "br", "ul", "ol", "table", "dt", "dd")
@@ -57,9 +58,13 @@ def read_html(source: Source) -> Reading:
 
 def depth(html: str) -> int:
     """How deeply elements nest, roughly and in linear time: parsing is quadratic in it."""
-    now = deepest = 0
-    for end, name in _TAG.findall(html):
-        if name.lower() in _OPEN_ENDED:
+    now = deepest = drawings = 0
+    for end, tag, closed in _TAG.findall(html):
+        name = tag.lower()
+        if name in _DRAWINGS:
+            drawings = max(0, drawings - 1) if end else drawings + 1
+        # HTML ignores the slash of <div/>; drawings and formulas heed theirs.
+        if name in _OPEN_ENDED or (closed and drawings):
             continue
         now = max(0, now - 1) if end else now + 1
         deepest = max(deepest, now)

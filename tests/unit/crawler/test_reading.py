@@ -111,6 +111,8 @@ def test_a_tree_too_deep_is_refused_before_it_is_parsed() -> None:
     assert caught.value.reason == "too_deep"
     siblings = "<p>a<br><li>b" * (MAX_DEPTH * 2) + "<div></div>" * (MAX_DEPTH * 2)
     assert depth(siblings) == 1
+    assert depth("<svg>" + "<path d='x'/>" * 5 + "<g></g></svg>") == 2
+    assert depth("<div/>" * 5) == 5
 
 
 @pytest.mark.parametrize(
