@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from serve_app.agents.sentences import sentence_spans
 from serve_app.agents.terms import NEGATIONS, asked_about, content_stems, stems
-from serve_app.domain.knowledge import SYSTEM, Hit, SearchResult
+from serve_app.domain.knowledge import Hit, SearchResult
 
 PASSAGES = 5  # passages that sentences are taken from
 MAX_QUOTES = 3
@@ -76,10 +76,6 @@ class Grounding:
     @property
     def answers(self) -> bool:
         return bool(self.quotes) and self.gate >= self.threshold
-
-    @property
-    def uses_system_guide(self) -> bool:
-        return any(quote.hit.collection == SYSTEM for quote in self.quotes)
 
 
 @dataclass(frozen=True, slots=True)
