@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import httpx
 import pytest
 
-from omeruta import Brain, NotFound, NotReachable, ServerError, StillRunning
-from omeruta.events import RECONNECTS, ServerSentEvent, parse_sse, split_lines
+from omeruta import Brain, BrainError, NotFound, NotReachable, ServerError, StillRunning
+from omeruta.events import RECONNECTS, ServerSentEvent, follow, parse_sse, split_lines
+from omeruta.transport import Transport
 
 UPDATE = {"type": "task_update", "progress": 25, "message": "Searching"}
 DONE = {"type": "task_completed", "result": {"response": "ok"}}
@@ -141,3 +144,60 @@ def test_a_stopped_reader_closes_its_connection(stand_in: Any) -> None:
         assert next(events).seq == 1
         events.close()  # type: ignore[attr-defined]
         assert list(events) == []
+
+
+def over_wire(turns: list[httpx.Response | Exception]) -> tuple[Transport, list[str]]:
+    """A transport whose event stream answers with each turn once; the task's status is always there."""
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        if not request.url.path.endswith("/events"):
+            return httpx.Response(200, json=status("processing", 1))
+        turn = turns.pop(0)
+        if isinstance(turn, Exception):
+            raise turn
+        return turn
+
+    return Transport("http://127.0.0.1", "t", transport=httpx.MockTransport(handler)), asked
+
+
+def stream(*events: dict[str, Any]) -> httpx.Response:
+    body = "".join(f"data: {json.dumps({'task_id': 't1', **event})}\n\n" for event in events)
+    return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, content=body)
+
+
+def test_silence_is_asked_after_and_is_no_failure(no_pauses: list[float]) -> None:
+    turns: list[httpx.Response | Exception] = [httpx.ReadTimeout("")] * (RECONNECTS + 5)
+    http, asked = over_wire([*turns, stream({**DONE, "seq": 1})])
+    assert [event.type for event in follow(http, "t1")] == ["task_completed"]
+    assert asked.count("/api/tasks/t1/") == RECONNECTS + 5
+
+
+def test_a_brain_that_restarts_is_waited_for(no_pauses: list[float]) -> None:
+    away = httpx.Response(503, json={"error": "Starting."})
+    busy = httpx.Response(429, json={"error": "Please slow down."})
+    http, _ = over_wire([away, busy, stream({**DONE, "seq": 1})])
+    assert [event.seq for event in follow(http, "t1")] == [1]
+    assert no_pauses == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("code", [401, 403, 500])
+def test_a_refusal_is_raised_at_once(no_pauses: list[float], code: int) -> None:
+    http, asked = over_wire([httpx.Response(code, json={"error": "No."})])
+    with pytest.raises(BrainError, match=r"No\."):
+        list(follow(http, "t1"))
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("body", ["data: {broken\n\n", "data: [1]\n\n"])
+def test_an_event_that_cannot_be_read_is_told(no_pauses: list[float], body: str) -> None:
+    garbled = httpx.Response(200, headers={"Content-Type": "text/event-stream"}, content=body)
+    http, _ = over_wire([garbled])
+    with pytest.raises(ServerError, match="cannot be read"):
+        list(follow(http, "t1"))
+
+
+def test_what_is_no_event_stream_is_polled_instead(no_pauses: list[float]) -> None:
+    http, _ = over_wire([httpx.Response(200, html="<p>a proxy's page</p>")])
+    assert next(follow(http, "t1")).type == "task_update"
