@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
-from typing import Any, cast
+from typing import Any
 
 from crawler.ingest import read_file, read_items
 from crawler.pool import ReadingPool
@@ -13,8 +12,9 @@ from crawler.urls import normalise
 from serve_app.domain.errors import BadRequest
 from serve_app.domain.knowledge import PageDraft, WriteKey
 from serve_app.domain.ports import Crawler, Knowledge
+from serve_app.domain.streams import closing
 from serve_app.domain.tasks import Assignment, WorkerEvent
-from serve_app.domain.web import CrawlJob, CrawlUpdate
+from serve_app.domain.web import CrawlJob
 
 STORE_BATCH = 20
 EMBED_BATCH = 16
@@ -54,7 +54,7 @@ class CrawlWorker:
         if run is None:
             raise BadRequest(f"The crawler does not know the kind {assignment.kind!r}.")
         tally = Tally()
-        async with aclosing(cast(Any, run(assignment, tally))) as batches:
+        async with closing(run(assignment, tally)) as batches:
             async for events in batches:
                 yield events
         yield [tally.result()]
@@ -122,9 +122,7 @@ class CrawlWorker:
             yield events
 
     async def _read(self, job: CrawlJob, tally: Tally) -> Events:
-        updates = cast(Any, self._crawler.crawl(job))
-        async with aclosing(updates):
-            update: CrawlUpdate
+        async with closing(self._crawler.crawl(job)) as updates:
             async for update in updates:
                 tally.take(update, job.max_pages)
                 yield [tally.event()]

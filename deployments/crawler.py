@@ -12,6 +12,7 @@ from crawler.worker import CrawlWorker
 from deployments.handles import RemoteKnowledge
 from deployments.replica import start_replica
 from serve_app.domain.clock import SystemClock
+from serve_app.domain.streams import closing
 from serve_app.domain.tasks import Assignment, WorkerEvent
 from serve_app.domain.web import CrawlJob, CrawlUpdate
 
@@ -25,12 +26,14 @@ class Crawler:
         self._worker = CrawlWorker(self._crawler, knowledge)
 
     async def crawl(self, job: CrawlJob) -> AsyncIterator[CrawlUpdate]:
-        async for update in self._crawler.crawl(job):
-            yield update
+        async with closing(self._crawler.crawl(job)) as stream:
+            async for update in stream:
+                yield update
 
     async def run(self, assignment: Assignment) -> AsyncIterator[Sequence[WorkerEvent]]:
-        async for batch in self._worker.run(assignment):
-            yield batch
+        async with closing(self._worker.run(assignment)) as stream:
+            async for batch in stream:
+                yield batch
 
     async def __del__(self) -> None:
         await self._crawler.close()

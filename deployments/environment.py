@@ -38,6 +38,7 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
         "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "RAY_DASHBOARD_ADDRESS": f"http://127.0.0.1:{settings.serve.dashboard_port}",  # `serve deploy`
         "OMERUTA_HOME": str(settings.home),
     }
     if sys.platform == "linux":

@@ -27,6 +27,7 @@ from serve_app.domain.knowledge import (
     WorkReport,
     WriteKey,
 )
+from serve_app.domain.streams import closing
 from serve_app.domain.tasks import Assignment, WorkerEvent
 from serve_app.domain.web import CrawlCounts, CrawlUpdate, FetchOutcome, FrontierUrl
 from serve_app.knowledge.base import KnowledgeBase
@@ -61,8 +62,9 @@ class Knowledge:
                 return
 
     async def run(self, assignment: Assignment) -> AsyncIterator[Sequence[WorkerEvent]]:
-        async for batch in self._worker.run(assignment):
-            yield batch
+        async with closing(self._worker.run(assignment)) as stream:
+            async for batch in stream:
+                yield batch
 
     async def search(self, query: SearchQuery) -> SearchResult:
         return await self._base.search(query)
@@ -123,8 +125,9 @@ class Knowledge:
         return await self._base.clean_up()
 
     async def export(self) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
-        async for batch in self._base.export():
-            yield batch
+        async with closing(self._base.export()) as stream:
+            async for batch in stream:
+                yield batch
 
     async def __del__(self) -> None:
         self._guide.cancel()

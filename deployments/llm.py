@@ -10,6 +10,7 @@ from ray import serve
 from deployments.replica import start_replica
 from serve_app.domain.errors import Unavailable
 from serve_app.domain.language import Delta, Generation
+from serve_app.domain.streams import closing
 from serve_app.inference.factory import build_language_model
 
 
@@ -23,8 +24,9 @@ class LLM:
         return await self._model.name()
 
     async def stream(self, request: Generation) -> AsyncIterator[Delta]:
-        async for delta in self._model.stream(request):
-            yield delta
+        async with closing(self._model.stream(request)) as stream:
+            async for delta in stream:
+                yield delta
 
     async def check_health(self) -> None:
         if not await self._model.healthy():

@@ -18,6 +18,7 @@ from serve_app.agents import orchestrator
 from serve_app.agents.providers import JsonSearchProvider, LinkGraphProvider
 from serve_app.domain.clock import SystemClock
 from serve_app.domain.ports import SearchProvider
+from serve_app.domain.streams import closing
 from serve_app.domain.tasks import Assignment, WorkerEvent
 
 
@@ -39,5 +40,6 @@ class Orchestrator:
         )
 
     async def run(self, assignment: Assignment) -> AsyncIterator[Sequence[WorkerEvent]]:
-        async for batch in self._orchestrator.run(assignment):
-            yield batch
+        async with closing(self._orchestrator.run(assignment)) as stream:
+            async for batch in stream:
+                yield batch

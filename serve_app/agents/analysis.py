@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from serve_app.agents.events import Answer, Step, closing, sources, token, update
+from serve_app.agents.events import Answer, Step, sources, token, update
 from serve_app.agents.extract import Sentence, key_sentences, page_sentences, shared_aspects
 from serve_app.agents.grounding import ground
 from serve_app.agents.markdown import bullets, link, plain
@@ -20,6 +20,7 @@ from serve_app.agents.request import Desk, Request
 from serve_app.agents.routing import subject
 from serve_app.domain.errors import FetchError
 from serve_app.domain.knowledge import Page, SearchQuery, SearchResult
+from serve_app.domain.streams import closing
 from serve_app.domain.web import CrawlFailure
 
 ASPECTS = 6

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
+from serve_app.domain.streams import closing
 from serve_app.domain.tasks import WorkerEvent
 
 LINGER = 0.05  # seconds that pieces of text wait for company
 MAX_BATCH = 64
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +49,6 @@ def token(text: str) -> WorkerEvent:
 
 def sources(entries: Sequence[Mapping[str, Any]]) -> WorkerEvent:
     return WorkerEvent("sources", {"sources": list(entries)})
-
-
-@asynccontextmanager
-async def closing(iterator: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
-    """Close an iterator however the loop over it ends, so that a model's slot is free at once."""
-    try:
-        yield iterator
-    finally:
-        aclose = getattr(iterator, "aclose", None)
-        if aclose is not None:
-            await aclose()
 
 
 async def in_batches(events: AsyncIterator[WorkerEvent]) -> AsyncIterator[list[WorkerEvent]]:

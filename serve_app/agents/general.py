@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from serve_app.agents import prompts
-from serve_app.agents.events import Answer, Step, closing, token, update
+from serve_app.agents.events import Answer, Step, token, update
 from serve_app.agents.request import Desk, Request
 from serve_app.agents.smalltalk import reply_to
+from serve_app.domain.streams import closing
 
 UNSOURCED = (
     "*No source stands behind this reply: it is the language model's own and was not checked.*\n\n"

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from serve_app.agents import analysis, general, qa, research
-from serve_app.agents.events import Answer, Step, closing, in_batches, update
+from serve_app.agents.events import Answer, Step, in_batches, update
 from serve_app.agents.request import Desk, Request, parse
 from serve_app.agents.routing import Route, Router, by_rules
 from serve_app.domain.ports import (
@@ -24,6 +24,7 @@ from serve_app.domain.ports import (
     LanguageModel,
     SearchProvider,
 )
+from serve_app.domain.streams import closing
 from serve_app.domain.tasks import Assignment, WorkerEvent
 
 Agent = Callable[[Desk, Request], AsyncIterator[Step]]

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from serve_app.agents import prompts
 from serve_app.agents.check import Evidence, check, tidy
-from serve_app.agents.events import Answer, Step, closing, sources, token, update
+from serve_app.agents.events import Answer, Step, sources, token, update
 from serve_app.agents.grounding import Grounding, ground
 from serve_app.agents.markdown import blockquote, bullets, link
 from serve_app.agents.request import Desk, Request
@@ -22,6 +22,7 @@ from serve_app.agents.sentences import split_stream
 from serve_app.agents.terms import content_words
 from serve_app.domain.errors import ModelError, Overloaded, Unavailable
 from serve_app.domain.knowledge import Hit, SearchQuery, SearchResult
+from serve_app.domain.streams import closing
 from serve_app.knowledge.text import words
 
 log = logging.getLogger(__name__)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from serve_app.agents.events import closing
 from serve_app.agents.request import Desk, Request
 from serve_app.domain.knowledge import Page, StoredPage
+from serve_app.domain.streams import closing
 from serve_app.domain.web import CrawlCounts, CrawlFailure, CrawlJob
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from urllib.parse import urldefrag
 
-from serve_app.agents.events import Answer, Step, closing, sources, token, update
+from serve_app.agents.events import Answer, Step, sources, token, update
 from serve_app.agents.grounding import Grounding, Quote, ground
 from serve_app.agents.markdown import blockquote, bullets, link, plain
 from serve_app.agents.reading import Reading, find_pages, read_seeds
@@ -23,6 +23,7 @@ from serve_app.agents.routing import subject
 from serve_app.domain.errors import BrainError
 from serve_app.domain.knowledge import SYSTEM, SearchQuery, SearchResult
 from serve_app.domain.ports import SearchProvider
+from serve_app.domain.streams import closing
 from serve_app.domain.tasks import WorkerEvent
 from serve_app.domain.web import Candidate
 from serve_app.knowledge.text import key_words

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
 
 from serve_app.api.services import Services
 from serve_app.domain.errors import BrainError, DeadlineExceeded, TaskCancelled, Unavailable
 from serve_app.domain.people import Principal
 from serve_app.domain.ports import Ledger
+from serve_app.domain.streams import closing
 from serve_app.domain.tasks import Task, TaskEvent, TaskStatus
 
 HEARTBEAT = 15.0  # seconds of silence before a sign of life; proxies close quiet connections
 RETRIES = 12  # in a row, without an event in between: about 45 s
 FIRST_DELAY, LONGEST_DELAY = 0.2, 5.0  # seconds
-
-
-@asynccontextmanager
-async def closing(events: AsyncIterator[TaskEvent]) -> AsyncGenerator[AsyncIterator[TaskEvent]]:
-    """Close an iterator, where it can be closed, however the loop over it ends."""
-    try:
-        yield events
-    finally:
-        aclose = getattr(events, "aclose", None)
-        if aclose is not None:
-            await aclose()
 
 
 async def follow(

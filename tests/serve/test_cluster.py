@@ -31,6 +31,7 @@ class Cluster:
             models=Settings().models_dir,
             serve=ServeSettings(port=free_port(), dashboard_port=free_port()),
         )
+        self.home = home
         self.nodes_started: list[subprocess.Popen[bytes]] = []
         variables = {
             "OMERUTA_HOME": str(home),
@@ -52,14 +53,13 @@ class Cluster:
             **ray_environment(self.settings),
             lifecycle.MARK: self.running["brain_id"],
             "OMERUTA_MODELS": str(self.settings.models_dir),
-            "RAY_ADDRESS": f"http://127.0.0.1:{self.settings.serve.dashboard_port}",
         }
 
     def get(self, path: str) -> dict[str, Any]:
         """From the dashboard."""
         token = self.settings.ray_token_path.read_text()
         answer = httpx.get(
-            self.environment["RAY_ADDRESS"] + path,
+            self.environment["RAY_DASHBOARD_ADDRESS"] + path,
             headers={"Authorization": f"Bearer {token}"},
             timeout=30,
         )
@@ -86,21 +86,29 @@ class Cluster:
             time.sleep(0.5)
         raise AssertionError(state)
 
-    def add_node(self, *arguments: str) -> None:
-        node = subprocess.Popen(
-            [
-                RAY,
-                "start",
-                f"--address={self.running['gcs']}",
-                "--block",
-                "--num-cpus=2",
-                *arguments,
-            ],
-            env={k: v for k, v in self.environment.items() if k != "RAY_ADDRESS"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    def add_node(self, pool: str, *arguments: str) -> None:
+        """Start a node and wait until it has joined: two that start at once starve each other on two cores."""
+        with open(self.home / "nodes.log", "ab") as log:
+            node = subprocess.Popen(
+                [
+                    RAY,
+                    "start",
+                    f"--address={self.running['gcs']}",
+                    "--block",
+                    "--num-cpus=2",
+                    f"--dashboard-agent-listen-port={free_port()}",
+                    f"--labels=omeruta/pool={pool}",
+                    *arguments,
+                ],
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         self.nodes_started.append(node)
+        give_up = time.monotonic() + 120
+        while pool not in self.nodes().values():
+            assert time.monotonic() < give_up, (self.home / "nodes.log").read_text()
+            time.sleep(0.5)
 
     def end(self) -> None:
         lifecycle.down(self.settings, lambda line: None)
@@ -140,12 +148,9 @@ def test_every_deployment_lands_where_it_should(
     brain: RunningBrain, cluster: Cluster, tmp_path: Path
 ) -> None:
     cluster.wait("dashboard")
-    cluster.add_node("--labels=omeruta/pool=cpu")
-    cluster.add_node("--num-gpus=1", "--labels=omeruta/pool=gpu")
-    give_up = time.monotonic() + 120
-    while sorted((nodes := cluster.nodes()).values()) != ["cpu", "gpu", "head"]:
-        assert time.monotonic() < give_up, nodes
-        time.sleep(1)
+    cluster.add_node("cpu")
+    cluster.add_node("gpu", "--num-gpus=1")
+    nodes = cluster.nodes()
     done = subprocess.run(
         [str(Path(RAY).with_name("serve")), "deploy", str(config(cluster, tmp_path))],
         env=cluster.environment,
