@@ -145,6 +145,7 @@ def _deploy(settings: Settings, running: dict[str, Any], report: Report) -> str:
 
     from deployments.app import build
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     _connect(running["gcs"], report)
     try:
         serve.start(
@@ -238,12 +239,19 @@ def _welcome(settings: Settings, seconds: float) -> str:
     return (
         f"\nOmeruta Brain is ready ({seconds:.0f} s).\n"
         f"  Page:       {_page(settings)}\n"
-        f"  Log in:     with the token that `omeruta token` prints ({settings.owner_token_path})\n"
+        f"  Log in:     with the token in {settings.owner_token_path} (`{_command()} token` prints it)\n"
         f"  Dashboard:  http://127.0.0.1:{settings.serve.dashboard_port}/ "
         f"(token: {settings.ray_token_path})\n"
         f"  Data:       {settings.home}\n"
-        f"  Stop:       make down, or omeruta down\n"
+        f"  Stop:       make down, or {_command()} down\n"
     )
+
+
+def _command() -> str:
+    """The command line as this shell can call it."""
+    if shutil.which("omeruta"):
+        return "omeruta"
+    return os.path.relpath(Path(sys.executable).with_name("omeruta"))
 
 
 def down(settings: Settings, report: Report) -> None:
