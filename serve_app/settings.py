@@ -74,7 +74,8 @@ class ServeSettings(_Part):
     port: int = Field(8000, ge=1, le=65535)
     dashboard_port: int = Field(8265, ge=1, le=65535)
     allowed_hosts: tuple[str, ...] = Field(
-        (), description="names besides `host` and loopback that requests may be addressed to; * is any"
+        (),
+        description="names besides `host` and loopback that requests may be addressed to; * is any",
     )
     allowed_origins: tuple[str, ...] = Field(
         (), description="other sites whose pages may call this brain, as https://name[:port]"
