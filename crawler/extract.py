@@ -1,4 +1,4 @@
-"""A page's HTML to markdown: trafilatura finds the main text, and what it misses falls back to the tree.
+"""A page's HTML to markdown: trafilatura finds the main text; where it misses most, the tree's text stands in.
 
 Figures behind the choice (F1 by corpus, cost a page) are for `benchmarks/extraction.py` to print.
 Runs in the killable processes of `pool.py` only: no bound here holds against every page.
@@ -18,6 +18,8 @@ from serve_app.domain.errors import FetchError
 
 MAX_DEPTH = 2000
 MAX_MARKDOWN = 2_000_000
+# Of the tree's words. Above that, on 688 real pages of all kinds, more menus than text would come in.
+MIN_SHARE = 0.2
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)(?:[^<>]*(/)>)?")
 # Elements that need no end tag: they would count as ever deeper nesting where they are siblings.
 _NO_END_TAG = (
@@ -32,6 +34,8 @@ _BLOCKS = frozenset(
 )
 _SEPARATOR = re.compile(r"^\|(\s*:?-+:?\s*\|)+\s*$")
 _ESCAPED_IN_WORD = re.compile(r"(?<=\w)\\_(?=\w)")
+_ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])(?:\s|$)")
+_BARE_ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])$")
 _BLANKS = re.compile(r"\n{3,}")
 
 
@@ -42,10 +46,10 @@ def read_html(source: Source) -> Reading:
         raise FetchError("The page is nested too deeply to be read.", reason="too_deep")
     tree = LexborHTMLParser(html)
     head = parse(tree, source.url)
-    markdown = _main_text(html, source.url) or tree_text(tree)
+    markdown = _fuller(_main_text(html, source.url), tree_text(tree))
     return Reading(
         title=head.title or _name_of(source),
-        markdown=tidy(markdown)[:MAX_MARKDOWN],
+        markdown=tidy(markdown, from_html=True)[:MAX_MARKDOWN],
         language=head.language,
         author=head.author,
         published_at=head.published_at,
@@ -88,6 +92,11 @@ def _main_text(html: str, url: str) -> str:
     return text or ""
 
 
+def _fuller(main: str, everything: str) -> str:
+    """The main text, unless so little was found that it can be only a part: a first post, a teaser."""
+    return main if len(main.split()) > MIN_SHARE * len(everything.split()) else everything
+
+
 def tree_text(tree: LexborHTMLParser) -> str:
     """The text of main, article or body as plain markdown: headings, list items and paragraphs."""
     root = tree.css_first("main") or tree.css_first("article") or tree.body
@@ -114,8 +123,11 @@ def _pieces(root: LexborNode) -> list[str]:
     return pieces
 
 
-def tidy(markdown: str) -> str:
-    """Valid tables, code set apart, no escapes inside words, at most one empty line in a row."""
+def tidy(markdown: str, *, from_html: bool = False) -> str:
+    """Valid tables, code set apart, no escapes inside words, at most one empty line in a row.
+
+    In running text made `from_html`, indentation is the source's and goes.
+    """
     lines: list[str] = []
     in_code = after_code = False
     for line in markdown.replace("\r\n", "\n").replace("\x00", "").split("\n"):
@@ -130,8 +142,22 @@ def tidy(markdown: str) -> str:
             lines.append("")
         if _ends_first_row(lines, line):
             lines.append("|" + "---|" * (lines[-1].replace(r"\|", "").count("|") - 1))
-        lines.append(_ESCAPED_IN_WORD.sub("_", line.rstrip()))
+        line = _ESCAPED_IN_WORD.sub("_", line.rstrip())
+        if from_html:
+            _flow(lines, line)
+        else:
+            lines.append(line)
     return _BLANKS.sub("\n\n", "\n".join(lines)).strip()
+
+
+def _flow(lines: list[str], line: str) -> None:
+    """Add a line without its indentation if it goes on with the one before it."""
+    if not lines or not lines[-1] or not line or _ITEM.match(line):
+        lines.append(line)
+    elif _BARE_ITEM.match(lines[-1]):
+        lines[-1] += f" {line.lstrip()}"
+    else:
+        lines.append(line.lstrip())
 
 
 def _is_row(line: str) -> bool:

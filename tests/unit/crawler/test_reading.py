@@ -105,6 +105,27 @@ def test_tidy_makes_valid_markdown() -> None:
     assert tidy(tidy(text)) == tidy(text)
 
 
+def test_running_text_loses_the_indentation_of_its_source() -> None:
+    text = "The gauge\n        stands by\n\tthe weir.\n\n-\n    an item\n  - inner\n    goes on"
+    assert (
+        tidy(text, from_html=True)
+        == "The gauge\nstands by\nthe weir.\n\n- an item\n  - inner\ngoes on"
+    )
+    assert "\n        stands" in tidy(text)
+
+
+def test_a_main_text_that_is_only_a_part_gives_way_to_the_tree() -> None:
+    def body(answers: int) -> str:
+        later = "".join(
+            f"<div class='comment'><p>Answer {n}: gauge {n} is read at noon.</p></div>"
+            for n in range(answers)
+        )
+        return f"<main><article>{PARAGRAPH}</article><div id='comments'>{later}</div></main>"
+
+    assert "Answer" not in page(body(3)).markdown
+    assert "Answer 59" in page(body(60)).markdown
+
+
 def test_a_tree_too_deep_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(FetchError) as caught:
         page("<div>" * 300_000)
