@@ -22,7 +22,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _TRACKER_NAMES = (
     "fbclid gclid gclsrc dclid gbraid wbraid msclkid yclid twclid ttclid igshid mc_cid mc_eid mkt_tok "
-    "_ga _gl _hsenc _hsmi oly_enc_id oly_anon_id vero_id wt_mc phpsessid jsessionid aspsessionid"
+    "srsltid _ga _gl _hsenc _hsmi oly_enc_id oly_anon_id vero_id wt_mc phpsessid jsessionid aspsessionid"
 )
 _TRACKERS = frozenset(_TRACKER_NAMES.split())
 _SESSION_IN_PATH = re.compile(r";jsessionid=[^/?;]*", re.IGNORECASE)

@@ -22,6 +22,7 @@ SAME = [
     ("http://example.com/a#part", "http://example.com/a"),
     ("http://example.com/?b=2&a=1", "http://example.com/?a=1&b=2"),
     ("http://example.com/?utm_source=x&a=1&fbclid=y", "http://example.com/?a=1"),
+    ("http://example.com/?srsltid=AfmB&a=1", "http://example.com/?a=1"),
     ("http://example.com/a;jsessionid=12AB?x=1", "http://example.com/a?x=1"),
     ("http://example.com./a", "http://example.com/a"),
     ("http://user@example.com/a", "http://example.com/a"),
