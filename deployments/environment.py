@@ -75,7 +75,7 @@ def _own_ports(settings: Settings) -> tuple[int, int, int]:
 
 def prepare(settings: Settings) -> None:
     """Make what the variables point at: Ray's token (mode 0600) and the HAProxy launcher."""
-    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     ensure_secret(settings.ray_token_path)
     folder = runtime_dir(settings)
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -83,10 +83,19 @@ def head(settings: Settings, report: Report) -> dict[str, Any]:
     prepare(settings)
     run_file = RunFile(settings)
     running = run_file.read()
-    if running is None or not brain_processes(settings):
+    if running is not None and not _can_go_on(settings, running):
+        # What is left of one that died, or one on another address, which Serve can not change while it runs.
+        down(settings, report)
+        running = None
+    if running is None:
         running = _start_head(settings, report)
         run_file.write(running)
     return running
+
+
+def _can_go_on(settings: Settings, running: dict[str, Any]) -> bool:
+    host, port = running["gcs"].rsplit(":", 1)
+    return running["address"] == _page(settings) and not _is_free(host, int(port))
 
 
 def _start_head(settings: Settings, report: Report) -> dict[str, Any]:
@@ -129,7 +138,12 @@ def _start_head(settings: Settings, report: Report) -> dict[str, Any]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return {"brain_id": brain_id, "gcs": f"127.0.0.1:{port}", "build": None}
+    return {
+        "brain_id": brain_id,
+        "gcs": f"127.0.0.1:{port}",
+        "address": _page(settings),
+        "build": None,
+    }
 
 
 def _deploy(settings: Settings, running: dict[str, Any], report: Report) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from omeruta.errors import BrainError, NotReachable, Overloaded, ServerError, StillRunning
 from omeruta.models import Event, Task
-from omeruta.transport import Transport
+from omeruta.transport import Transport, passing
 
 RECONNECTS = 8  # in a row without a new event; with the pauses below, half a minute
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
@@ -130,7 +130,7 @@ def follow(
 
 
 def _may_pass(error: BrainError) -> bool:
-    return isinstance(error, (NotReachable, Overloaded)) or error.status in (502, 503, 504)
+    return isinstance(error, (NotReachable, Overloaded)) or passing(error)
 
 
 def _connection(http: Transport, task_id: str, after: int) -> Iterator[Event]:

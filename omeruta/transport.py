@@ -75,7 +75,7 @@ class Transport:
             try:
                 return _json(self.send(method, path, **request))
             except (NotReachable, ServerError) as error:
-                if not tries or not _passing(error):
+                if not tries or not passing(error):
                     raise
                 self.sleep(min(error.retry_after or 0.5 * (TRIES - tries), LONGEST_PAUSE))
 
@@ -133,9 +133,13 @@ def _present(fields: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _passing(error: BrainError) -> bool:
-    """Whether the same call may succeed a moment later. Where nothing listens, it will not."""
-    return error.status == 503 or error.code in ("timeout", "connection_broke")
+def passing(error: BrainError) -> bool:
+    """Whether the same call may succeed a moment later. Where nothing listens, it will not.
+
+    A 500 without the brain's own body comes from the proxy before it, while no replica is there.
+    """
+    away = error.status in (502, 503, 504) or (error.status == 500 and not error.code)
+    return away or error.code in ("timeout", "connection_broke")
 
 
 def _raise_for(response: httpx.Response) -> None:

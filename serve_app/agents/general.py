@@ -29,6 +29,7 @@ async def answer(desk: Desk, request: Request) -> AsyncIterator[Step]:
         return
     yield update(60, "Nothing to look up for this")
     yield update(75, "Writing the answer")
+    model = await desk.llm.name()
     pieces: list[str] = []
     prompt = prompts.talk(request.text, request.history, request.max_tokens)
     async with closing(desk.llm.stream(prompt)) as deltas:
@@ -40,4 +41,4 @@ async def answer(desk: Desk, request: Request) -> AsyncIterator[Step]:
     if not pieces:
         pieces = ["I have nothing to say to this."]
         yield token(pieces[0])
-    yield Answer("".join(pieces), confidence=0.0, model_used=await desk.llm.name())
+    yield Answer("".join(pieces), confidence=0.0, model_used=model)

@@ -84,7 +84,7 @@ async def answer(desk: Desk, request: Request) -> AsyncIterator[Step]:
         "".join(pieces),
         grounding.confidence,
         sources=entries,
-        model_used=await desk.llm.name() if writer.released else "none",
+        model_used=writer.model if writer.released else "none",
         notes=notes,
         extra={"model_sentences": {"released": writer.released, "dropped": dict(writer.dropped)}},
     )
@@ -98,6 +98,7 @@ class Writer:
         self._quotes = grounding.quotes
         self._request = request
         self._evidence = [Evidence.of(request.text, quote) for quote in grounding.quotes]
+        self.model = "none"
         self.released = 0
         self.dropped: Counter[str] = Counter()
 
@@ -106,6 +107,7 @@ class Writer:
         prompt = prompts.grounded(self._request.text, self._quotes, self._request.max_tokens)
         rest = ""
         try:
+            self.model = await self._llm.name()
             async with closing(self._llm.stream(prompt)) as deltas:
                 async for delta in deltas:
                     complete, rest = split_stream(rest + delta.text)

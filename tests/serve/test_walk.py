@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import websockets
 
@@ -223,3 +224,20 @@ def test_the_dashboard_wants_its_token(brain: RunningBrain) -> None:
 def test_secrets_are_for_their_owner_alone(brain: RunningBrain) -> None:
     for name in ("secret", "owner-token", "ray-token"):
         assert (brain.home / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_only_ray_listens_beyond_loopback(brain: RunningBrain) -> None:
+    """HAProxy, its metrics and its stats on loopback; what else is open is Ray's own, behind its token."""
+    open_to_all: dict[str, set[int]] = {}
+    for process in brain.processes():
+        for connection in process.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and not connection.laddr.ip.startswith(
+                "127."
+            ):
+                open_to_all.setdefault(" ".join(process.cmdline()), set()).add(
+                    connection.laddr.port
+                )
+    assert not [title for title in open_to_all if "haproxy -db" in title]
+    assert brain.port not in {port for ports in open_to_all.values() for port in ports}
+    assert all("ray" in title for title in open_to_all), open_to_all
+    assert any("haproxy -db" in " ".join(process.cmdline()) for process in brain.processes())

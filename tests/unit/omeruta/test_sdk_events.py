@@ -182,9 +182,15 @@ def test_a_brain_that_restarts_is_waited_for(no_pauses: list[float]) -> None:
     assert no_pauses == [0.5, 1.0]
 
 
+def test_a_proxy_without_a_replica_behind_it_is_asked_again(no_pauses: list[float]) -> None:
+    http, _ = over_wire([httpx.Response(500, text="Internal"), stream({**DONE, "seq": 1})])
+    assert [event.seq for event in follow(http, "t1")] == [1]
+    assert len(no_pauses) == 1
+
+
 @pytest.mark.parametrize("code", [401, 403, 500])
 def test_a_refusal_is_raised_at_once(no_pauses: list[float], code: int) -> None:
-    http, asked = over_wire([httpx.Response(code, json={"error": "No."})])
+    http, asked = over_wire([httpx.Response(code, json={"error": "No.", "code": "no"})])
     with pytest.raises(BrainError, match=r"No\."):
         list(follow(http, "t1"))
     assert len(asked) == 1
