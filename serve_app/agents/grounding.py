@@ -2,7 +2,8 @@
 
 Pure, and no model is needed. Sentences are ranked by the share of the question's weight (inverse
 document frequency, from `SearchResult.idf`) that they cover, plus half of what they cover together
-with title, headings and neighbouring sentences. The gate adds the cosine of question and passage. Figures, thresholds and the method's
+with title, headings and neighbouring sentences, plus a fixed bonus for a figure where one is asked for.
+The gate adds the cosine of question and passage. Figures, thresholds and the method's
 limits: docs/decisions/0005-quote-first-and-the-gate.md.
 """
 
@@ -13,7 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from serve_app.agents.sentences import sentence_spans
-from serve_app.agents.terms import NEGATIONS, asked_about, content_stems, stems
+from serve_app.agents.terms import (
+    NEGATIONS,
+    asked_about,
+    asks_for_number,
+    content_stems,
+    numbers,
+    stems,
+)
 from serve_app.domain.knowledge import Hit, SearchResult
 
 PASSAGES = 5  # passages that sentences are taken from
@@ -23,6 +31,7 @@ WINDOW = (
 )
 CONTEXT_WEIGHT = 0.5
 CARRIED_SHARE = 0.5
+NUMBER_BONUS = 0.3  # of a sentence with a figure, where the question asks for one
 RANK_COST = 0.02  # a little for each place a passage stands further down
 MIN_WORDS = 3  # of a span that can stand as a quote
 KEEP_SHARE = 0.6  # a second or third quote scores at least this share of the first
@@ -105,7 +114,9 @@ def ground(
     `carried` are words of an earlier turn that the question leans on.
     """
     weights = question_weights(question, result.idf, carried)
-    passages = [_judge(weights, rank, hit) for rank, hit in enumerate(result.hits[:PASSAGES])]
+    known = numbers(question) if asks_for_number(question) else None
+    ranked = enumerate(result.hits[:PASSAGES])
+    passages = [_judge(weights, rank, hit, known) for rank, hit in ranked]
     best = max(passages, key=lambda p: p.gate - p.threshold, default=None)
     return Grounding(
         quotes=_quotes([c for p in passages for c in p.candidates], max_quotes),
@@ -140,8 +151,13 @@ def coverage(weights: Mapping[str, float], found: frozenset[str]) -> float:
     return sum(weight for s, weight in weights.items() if s in found) / total
 
 
-def _judge(weights: Mapping[str, float], rank: int, hit: Hit) -> _Passage:
-    """Score the sentences of one passage, each by itself and with what stands around it."""
+def _judge(
+    weights: Mapping[str, float], rank: int, hit: Hit, known: frozenset[str] | None
+) -> _Passage:
+    """Score the sentences of one passage, each by itself and with what stands around it.
+
+    `known` are the numbers in a question that asks for another, None for any other question.
+    """
     spans = sentence_spans(hit.text)
     found = [stems(hit.text[start:end]) for start, end in spans]
     about = frozenset(stems(f"{hit.title}\n{hit.heading}"))
@@ -153,6 +169,8 @@ def _judge(weights: Mapping[str, float], rank: int, hit: Hit) -> _Passage:
         lexical = max(lexical, 0.5 * own + 0.5 * context)
         if len(found[i]) >= MIN_WORDS:
             score = own + CONTEXT_WEIGHT * context - RANK_COST * rank
+            if known is not None and numbers(hit.text[start:end]) - known:
+                score += NUMBER_BONUS
             candidates.append(_Candidate(hit, start, end, own, score))
     if hit.cosine is None:
         gate, threshold, curve = lexical, GATE_LEXICAL, _CONFIDENCE_LEXICAL

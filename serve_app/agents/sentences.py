@@ -20,6 +20,7 @@ _STOP = re.compile(
     r"[.!?…]+[\"'”’)\]*_]*(?:\[\d+\])*(?=\s+[\"'“‘(\[*_`]*[^\W_a-zß-ÿ])|[。！？]+[」』”]*"
 )
 _STREAM_STOP = re.compile(r"[.!?…]+[\"'”’)\]*_]*(?=\s+\S)|[。！？]+|\n+")
+_FIGURE = re.compile(r"\s*\d\S{0,11}(?:\s\S{1,11})?\s*")  # "4310 mAh." belongs to what is before it
 _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|Gen|Col|Capt|Lt|Rev|Hon|vs|cf|etc|al|ca|approx|No|Nos|Vol|Fig|"
     r"Figs|Eq|pp?|Inc|Ltd|Co|Corp|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)|(?<!°)\b[A-Z]|\b[a-z]\.[a-z])\.$"
@@ -95,6 +96,19 @@ def _units(text: str, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
 
 
 def _sentences(text: str, start: int, end: int) -> Iterator[Span]:
+    held: Span | None = None
+    for left, right in _stops(text, start, end):
+        if held and _FIGURE.fullmatch(text, left, right):
+            held = (held[0], right)
+            continue
+        if held:
+            yield held
+        held = (left, right)
+    if held:
+        yield held
+
+
+def _stops(text: str, start: int, end: int) -> Iterator[Span]:
     at = start
     for stop in _STOP.finditer(text, start, end):
         if _ABBREVIATION.search(text, max(at, stop.end() - 12), stop.end()):

@@ -6,6 +6,8 @@ They are the knowledge base's own (Porter stems of folded words), so that the we
 
 from __future__ import annotations
 
+import re
+
 from serve_app.knowledge.text import stem, words
 
 
@@ -40,6 +42,13 @@ NUMBER_WORDS = _set(
     fourteen fourth half hundred million nine nineteen ninety one second seven seventeen seventy
     six sixteen sixty ten third thirteen thirty thousand three twelve twenty two zero
     """
+)
+_ASKS_FOR_NUMBER = re.compile(
+    r"\bwhen\b|\bhow (?:many|much|long|old|far|often|large|big|tall|high|fast|heavy|wide|deep)\b|"
+    r"\b(?:what|which) (?:year|version|date|percent|percentage|share|number|size|price|age|day)\b|"
+    r"\bwhat (?:is|was|are|were) the (?:capacity|price|cost|number|percentage|population|amount|size|"
+    r"height|weight|length|speed|age|date)\b",
+    re.IGNORECASE,
 )
 # At the head of a request they say what to do, not what it is about.
 ASKING_WORDS = _set(
@@ -82,3 +91,13 @@ def asked_about(text: str) -> list[str]:
     while len(carrying) > 1 and carrying[0] in ASKING_WORDS:
         carrying = carrying[1:]
     return list(dict.fromkeys(stem(word) for word in carrying))
+
+
+def asks_for_number(question: str) -> bool:
+    """Whether an answer needs a figure: a count, a measure, a date."""
+    return _ASKS_FOR_NUMBER.search(question) is not None
+
+
+def numbers(text: str) -> frozenset[str]:
+    """The words of a text that begin with a digit or spell a number."""
+    return frozenset(word for word in words(text) if word[0].isdigit() or word in NUMBER_WORDS)

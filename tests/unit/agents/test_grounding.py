@@ -60,6 +60,22 @@ def test_a_source_carries_what_a_page_needs_to_open_it() -> None:
     assert source["fetched_at"] == "2026-01-02T00:00:00+00:00"
 
 
+def test_where_a_figure_is_asked_for_a_sentence_with_one_goes_first() -> None:
+    text = (
+        "The mill at Rance feeds megawatts into the grid of the region. Engineers came from afar. "
+        "The mill feeds 240 megawatts."
+    )
+    idf = {"mill": 2.0, "feed": 2.0, "megawatt": 3.0, "grid": 2.0, "240": 0.1}
+    result = SearchResult((hit(text),), idf)
+    asked = ground("How many megawatts does the mill feed into the grid?", result)
+    assert asked.quotes[0].text == "The mill feeds 240 megawatts."
+    told = ground("Does the mill feed megawatts into the grid?", result)
+    assert told.quotes[0].text.startswith("The mill at Rance")
+    known = ground("When do 240 megawatts of the mill feed the grid?", result)
+    assert known.quotes[0].text.startswith("The mill at Rance")
+    assert asked.gate == pytest.approx(told.gate)
+
+
 def test_what_the_sources_do_not_hold_is_below_the_gate() -> None:
     grounding = ground("Who won the chess final in Oslo?", SearchResult((hit(cosine=0.1),), IDF))
     assert not grounding.answers

@@ -28,6 +28,7 @@ def quoted(text: str) -> list[str]:
         ("Before.\n\n```sh\nomeruta crawl URL. Now\n```\nAfter.", ["Before.", "```sh\nomeruta crawl URL. Now\n```", "After."]),
         ("| a | b |\n|---|---|\n| 1. X | 2 |", ["| a | b |\n|---|---|\n| 1. X | 2 |"]),
         ("これは文です。次の文。", ["これは文です。", "次の文。"]),
+        ("A battery for it. 4310 mAh. It fits.", ["A battery for it. 4310 mAh.", "It fits."]),
         ("", []),
         (" \n\n ", []),
     ],
