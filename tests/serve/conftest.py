@@ -6,6 +6,7 @@ import pytest
 
 from omeruta import Brain
 from support.brain import RunningBrain
+from support.real_pages import crawl_variables
 from support.site import ExampleSite
 
 
@@ -17,7 +18,7 @@ def site() -> Iterator[ExampleSite]:
 
 @pytest.fixture(scope="session")
 def brain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBrain]:
-    running = RunningBrain(tmp_path_factory.mktemp("brain") / "home")
+    running = RunningBrain(tmp_path_factory.mktemp("brain") / "home", **crawl_variables())
     running.up()
     yield running
     running.down()
