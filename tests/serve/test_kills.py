@@ -78,7 +78,7 @@ def test_a_killed_process_loses_nothing(brain: RunningBrain, victim: str) -> Non
         answered = wait_for_end(http, chat["task_id"])
 
         assert done["status"] == "completed", done
-        assert done["result"]["counts"]["stored"] == PAGES
+        assert done["result"]["counts"]["stored"] == PAGES, done["result"]
         assert done["counts"]["embedded"] == PAGES
         urls = stored_urls(http, site.url)
         assert sorted(urls) == sorted(f"{site.url}/page/{n}" for n in range(PAGES))

@@ -46,7 +46,7 @@ def omeruta(brain: RunningBrain, *words: str) -> subprocess.CompletedProcess[str
 
 
 def test_the_command_line(brain: RunningBrain, site: ExampleSite) -> None:
-    crawled = omeruta(brain, "crawl", f"{site.url}/guides/", "--max-pages", "5")
+    crawled = omeruta(brain, "crawl", f"{site.url}/guides/", "--max-pages", "60")
     assert crawled.returncode == 0, crawled.stderr
     assert "pages stored" in crawled.stdout
     asked = omeruta(brain, "ask", "How long does the battery of the river gauge last without sun?")
