@@ -12,7 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from serve_app.domain.errors import BrainError
+from serve_app.domain.errors import BrainError, WorkerLost
 from serve_app.domain.tasks import TaskEvent
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,9 @@ class EventSource(Protocol):
 
     def feed(self, subscriber: str) -> AsyncIterator[Sequence[TaskEvent]]: ...
 
-    async def subscribe(self, subscriber: str, task_id: str, after: int) -> None: ...
+    async def subscribe(self, subscriber: str, task_id: str, after: int) -> int:
+        """The number after which the log goes on: higher than `after` where old events have been dropped."""
+        ...
 
     async def unsubscribe(self, subscriber: str, task_id: str) -> None: ...
 
@@ -35,7 +37,7 @@ class _Subscription:
     def __init__(self, task_id: str, after: int) -> None:
         self.task_id = task_id
         self.seen = after  # put into the queue up to here
-        self.queue: asyncio.Queue[TaskEvent] = asyncio.Queue(QUEUE_EVENTS)
+        self.queue: asyncio.Queue[TaskEvent | BrainError] = asyncio.Queue(QUEUE_EVENTS)
         self.behind = False
 
     def offer(self, event: TaskEvent) -> None:
@@ -46,6 +48,13 @@ class _Subscription:
             return
         self.seen = event.seq
         self.queue.put_nowait(event)
+
+    def fail(self, error: BrainError) -> None:
+        """For its reader, after what has come already."""
+        if self.queue.full():
+            self.behind = True  # it asks again when it has read on
+        else:
+            self.queue.put_nowait(error)
 
 
 class EventHub:
@@ -58,7 +67,10 @@ class EventHub:
         self._asking: set[asyncio.Task[None]] = set()
 
     async def events(self, task_id: str, after: int) -> AsyncIterator[TaskEvent]:
-        """What came after `after`, then what comes, until the task's last event."""
+        """What came after `after`, then what comes, until the task's last event.
+
+        Raises what the manager says against it (NotFound, Overloaded, Unavailable).
+        """
         subscription = _Subscription(task_id, after)
         self._subscriptions.setdefault(task_id, set()).add(subscription)
         if self._pump is None:
@@ -78,14 +90,23 @@ class EventHub:
         if subscription.behind and subscription.queue.empty():
             subscription.behind = False
             await self._ask(subscription)
-        return await subscription.queue.get()
+        told = await subscription.queue.get()
+        if isinstance(told, BrainError):
+            raise told
+        return told
 
     async def _ask(self, subscription: _Subscription) -> None:
         try:
-            await self._source.subscribe(self._name, subscription.task_id, subscription.seen)
-        except BrainError as error:
+            start = await self._source.subscribe(
+                self._name, subscription.task_id, subscription.seen
+            )
+        except WorkerLost as error:
             # The stream is down too then; its next connection subscribes again.
             log.info("subscribing to %s waits: %s", subscription.task_id, error)
+        except BrainError as error:
+            subscription.fail(error)
+        else:
+            subscription.seen = max(subscription.seen, start)
 
     async def _leave(self, subscription: _Subscription) -> None:
         others = self._subscriptions.get(subscription.task_id, set())

@@ -67,8 +67,9 @@ class _ManagerLink:
             self._actor = None
             raise to_brain_error(error, "The task manager") from error
 
-    async def subscribe(self, subscriber: str, task_id: str, after: int) -> None:
-        await self.call("subscribe", subscriber, task_id, after)
+    async def subscribe(self, subscriber: str, task_id: str, after: int) -> int:
+        start: int = await self.call("subscribe", subscriber, task_id, after)
+        return start
 
     async def unsubscribe(self, subscriber: str, task_id: str) -> None:
         await self.call("unsubscribe", subscriber, task_id)

@@ -167,16 +167,21 @@ class TaskEngine:
         """
         return self._feed.stream(subscriber_id)
 
-    async def subscribe(self, subscriber_id: str, task_id: str, after: int = 0) -> None:
+    async def subscribe(self, subscriber_id: str, task_id: str, after: int = 0) -> int:
         """Put a task's events after `after` into the stream, then follow it to its end.
 
+        Answers the number after which they come: higher than `after` where the log's beginning was dropped
+        with an expired result, so that the reader takes it for no gap.
         May come before the stream is opened. Who may see the task is for the caller to ask (`get`).
         """
         entry = self._dispatcher.find(task_id)
         task = entry.task if entry else await self._store.task(task_id)
         if task is None:
             raise NotFound("There is no such task.")
-        self._feed.subscriber(subscriber_id).follow(task_id, min(after, task.last_seq))
+        page = await self._store.events(task_id, after, 1)
+        start = page.events[0].seq - 1 if page.events else min(after, task.last_seq)
+        self._feed.subscriber(subscriber_id).follow(task_id, start)
+        return start
 
     async def unsubscribe(self, subscriber_id: str, task_id: str) -> None:
         self._feed.leave(subscriber_id, task_id)

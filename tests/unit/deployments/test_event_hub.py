@@ -9,7 +9,7 @@ import pytest
 
 from deployments import event_hub
 from deployments.event_hub import EventHub
-from serve_app.domain.errors import WorkerLost
+from serve_app.domain.errors import NotFound, Unavailable, WorkerLost
 from serve_app.domain.tasks import TaskEvent
 
 
@@ -27,6 +27,8 @@ class FakeManager:
         self.follows: dict[str, dict[str, int]] = {}
         self.queues: dict[str, asyncio.Queue[Sequence[TaskEvent] | None]] = {}
         self.unsubscribed: list[str] = []
+        self.dropped = 0  # events at the beginning that expired
+        self.refusal: Exception | None = None
 
     async def feed(self, subscriber: str) -> AsyncIterator[Sequence[TaskEvent]]:
         queue = self.queues[subscriber] = asyncio.Queue()
@@ -35,11 +37,16 @@ class FakeManager:
             yield batch
         raise WorkerLost("the manager went away")
 
-    async def subscribe(self, subscriber: str, task_id: str, after: int) -> None:
+    async def subscribe(self, subscriber: str, task_id: str, after: int) -> int:
+        if self.refusal is not None:
+            raise self.refusal
         if subscriber not in self.queues:
             raise WorkerLost("no such stream")
-        self.queues[subscriber].put_nowait(self.logs.setdefault(task_id, [])[after:])
-        self.follows.setdefault(subscriber, {})[task_id] = after
+        start = max(after, self.dropped)
+        self.queues[subscriber].put_nowait(self.logs.setdefault(task_id, [])[start:])
+        self.follows.setdefault(subscriber, {})[task_id] = start
+        await asyncio.sleep(0.002)  # the events may be here before the answer
+        return start
 
     async def unsubscribe(self, subscriber: str, task_id: str) -> None:
         self.unsubscribed.append(task_id)
@@ -131,3 +138,39 @@ async def test_a_reader_that_stops_costs_a_bounded_queue_and_misses_nothing(
         seen += [e.seq async for e in stream]
     assert seen == list(range(1, 51))
     await hub.close()
+
+
+@pytest.mark.parametrize("after", [0, 3, 8])
+async def test_a_log_whose_beginning_expired_is_told_from_where_it_begins(after: int) -> None:
+    manager = FakeManager(9)
+    manager.dropped = 8
+    for _ in range(9):
+        manager.log("t")
+    hub = EventHub(manager, "r")
+    assert await take(hub, "t", after) == [9]
+    await hub.close()
+
+
+@pytest.mark.parametrize("refusal", [NotFound("gone"), Unavailable("the disk is full")])
+async def test_what_the_manager_refuses_reaches_the_reader(refusal: Exception) -> None:
+    manager = FakeManager(3)
+    manager.refusal = refusal
+    hub = EventHub(manager, "r")
+    with pytest.raises(type(refusal)):
+        await take(hub, "t", 0)
+    manager.refusal = None
+    for _ in range(3):
+        manager.log("t")
+    assert await take(hub, "t", 0) == [1, 2, 3]
+    await hub.close()
+
+
+async def test_a_refusal_while_the_queue_is_full_is_asked_about_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(event_hub, "QUEUE_EVENTS", 1)
+    subscription = event_hub._Subscription("t", 0)
+    subscription.offer(event("t", 1, 3))
+    subscription.fail(Unavailable("the disk is full"))
+    assert subscription.behind
+    assert subscription.queue.qsize() == 1

@@ -11,7 +11,7 @@ from serve_app.domain.tasks import TaskEvent
 from serve_app.tasks import feed as feeds
 from serve_app.tasks.feed import Feed, Subscriber
 from serve_app.tasks.scripted import result, tokens
-from serve_app.tasks.store import EventPage
+from serve_app.tasks.store import EventPage, ExpireResults
 
 NOW = FakeClock().now()
 
@@ -298,3 +298,16 @@ class TestEngine:
             await engine.subscribe("brain-0", "unknown")
         await engine.stop(0)
         await pumping
+
+    async def test_a_log_that_expired_is_followed_from_its_last_event(self, bench):
+        engine = await bench.start(tokens("a"), result())
+        task = await bench.submit()
+        await bench.settle()
+        last = (await bench.log(task))[-1].seq
+        assert await engine.subscribe("early", task.id) == 0
+        await bench.store.apply(ExpireResults((task.id,)))
+        assert await engine.subscribe("late", task.id) == last - 1
+        assert await engine.subscribe("late", task.id, last) == last
+        assert await engine.subscribe("late", task.id, 1) == last - 1
+        batch = await anext(engine.feed("late"))
+        assert [(e.seq, e.type) for e in batch] == [(last, "task_completed")]
