@@ -35,7 +35,6 @@ FINAL_ERRORS = (
     Forbidden,
     ModelError,
     NotFound,
-    StaleAttempt,
     TaskCancelled,
     TooLarge,
     Unauthenticated,
@@ -67,9 +66,10 @@ def after_error(
     """Decide by the attempts that `task` has behind it, this one not yet counted.
 
     An error of its own waits `base` seconds, then twice as long each time, with up to a quarter added by
-    `jitter` (0..1). A part that is away is no error of the task: it runs again almost at once.
+    `jitter` (0..1). A part that is away is no error of the task: it runs again almost at once. So does an
+    attempt that another store holds for replaced though the ledger does not: the next one has a higher number.
     """
-    if isinstance(error, (Unavailable, Overloaded)):
+    if isinstance(error, (Unavailable, Overloaded, StaleAttempt)):
         if task.losses >= MAX_LOSSES:
             return GiveUp(
                 BrainError(

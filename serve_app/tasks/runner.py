@@ -15,7 +15,6 @@ from serve_app.domain.errors import (
     BrainError,
     ConfigError,
     DeadlineExceeded,
-    StaleAttempt,
     WorkerLost,
 )
 from serve_app.domain.ports import Clock, Worker
@@ -212,8 +211,6 @@ class Attempt:
         states.check_running(task, self._number)
         if not isinstance(outcome, BrainError):
             return self._completed(task, outcome, ends)
-        if isinstance(outcome, StaleAttempt):
-            raise outcome
         if task.cancel_requested:
             return cancelled(task, ends)
         if self._stop is Stop.SHUTDOWN:

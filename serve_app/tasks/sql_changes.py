@@ -65,10 +65,12 @@ def _append_events(connection: sqlite3.Connection, change: s.AppendEvents) -> No
 
 def _expire_results(connection: sqlite3.Connection, change: s.ExpireResults) -> None:
     ids = [(task_id,) for task_id in change.task_ids]
-    connection.executemany("UPDATE tasks SET result = NULL, expired = 1 WHERE id = ?", ids)
+    connection.executemany(
+        "UPDATE tasks SET result = NULL, expired = 1 WHERE id = ? AND expires_at IS NOT NULL", ids
+    )
     connection.executemany(
         "DELETE FROM events WHERE task_id = ?1 "
-        "AND seq < (SELECT last_seq FROM tasks WHERE id = ?1)",
+        "AND seq < (SELECT last_seq FROM tasks WHERE id = ?1 AND expired = 1)",
         ids,
     )
     connection.executemany(
@@ -80,7 +82,7 @@ def _expire_results(connection: sqlite3.Connection, change: s.ExpireResults) -> 
 
 def _delete_tasks(connection: sqlite3.Connection, change: s.DeleteTasks) -> None:
     ids = [(task_id,) for task_id in change.task_ids]
-    connection.executemany("DELETE FROM tasks WHERE id = ?", ids)
+    connection.executemany("DELETE FROM tasks WHERE id = ? AND finished_at IS NOT NULL", ids)
 
 
 def _save_limit(connection: sqlite3.Connection, change: s.SaveLimit) -> None:

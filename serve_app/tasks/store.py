@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from serve_app.domain.errors import BadRequest
+from serve_app.domain.errors import BadRequest, WorkerLost
 from serve_app.domain.people import Conversation, Message, TokenInfo, User
 from serve_app.domain.tasks import Schedule, Task, TaskEvent, TaskStatus
 
@@ -47,7 +47,10 @@ class AppendEvents:
 
 @dataclass(frozen=True, slots=True)
 class ExpireResults:
-    """Drop the results of these tasks, and their events but the last, which says that it expired."""
+    """Drop the results of these tasks, and their events but the last, which says that it expired.
+
+    Tasks that run again meanwhile, by hand, are left alone; so in `DeleteTasks`.
+    """
 
     task_ids: tuple[str, ...]
 
@@ -261,6 +264,11 @@ class TaskStore(Protocol):
     ) -> Sequence[Message]:
         """The newest `limit` messages older than those of this task, oldest first."""
         ...
+
+
+def closed() -> WorkerLost:
+    """What a call to a closed store raises: its next owner is about to take over, so callers look for that one."""
+    return WorkerLost("The task ledger is closed.")
 
 
 def microseconds(at: datetime) -> int:

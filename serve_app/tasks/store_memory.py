@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import singledispatchmethod
 from typing import Any, TypeVar
 
-from serve_app.domain.errors import BrainError, Conflict, StaleAttempt, Unavailable
+from serve_app.domain.errors import BrainError, Conflict, StaleAttempt
 from serve_app.domain.people import Conversation, Message, User
 from serve_app.domain.tasks import Task, TaskEvent
 from serve_app.tasks import store as s
@@ -52,7 +52,7 @@ class MemoryTaskStore:
 
     def _check_open(self) -> None:
         if not self._open:
-            raise Unavailable("The task ledger is closed.")
+            raise s.closed()
 
     def _put(self, table: dict[K, V], key: K, value: V) -> None:
         if key in table:
@@ -105,6 +105,8 @@ class MemoryTaskStore:
     def _(self, change: s.ExpireResults) -> None:
         for task_id in change.task_ids:
             task = self._tasks[task_id]
+            if task.expires_at is None:
+                continue
             self._put(self._tasks, task_id, replace(task, result=None, expired=True))
             gone = {"result": None, "expired": True}
             kept = tuple(
@@ -116,11 +118,10 @@ class MemoryTaskStore:
 
     @_write.register
     def _(self, change: s.DeleteTasks) -> None:
-        self._drop(self._tasks, change.task_ids)
-        self._drop(self._events, change.task_ids)
-        self._drop(
-            self._keys, [k for k, task_id in self._keys.items() if task_id in change.task_ids]
-        )
+        over = {t.id for t in self._tasks.values() if t.finished_at and t.id in change.task_ids}
+        self._drop(self._tasks, over)
+        self._drop(self._events, over)
+        self._drop(self._keys, [k for k, task_id in self._keys.items() if task_id in over])
 
     @_write.register
     def _(self, change: s.SaveLimit) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from serve_app.domain.errors import BrainError, Unavailable
+from serve_app.domain.errors import BrainError
 from serve_app.domain.people import Conversation, Message, User
 from serve_app.domain.tasks import Task, TaskStatus
 from serve_app.storage import StoreLock, connect, migrate, next_epoch, store_errors, transaction
@@ -24,6 +24,7 @@ from serve_app.tasks.store import (
     ScheduleRow,
     TaskQuery,
     TokenRow,
+    closed,
     microseconds,
 )
 
@@ -90,7 +91,7 @@ class SqliteTaskStore:
 
     async def apply(self, *changes: Change) -> None:
         if self._threads is None:
-            raise Unavailable("The task ledger is closed.")
+            raise closed()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pending.append((changes, future))
         if self._flushing is None:
@@ -118,7 +119,7 @@ class SqliteTaskStore:
                     future.set_exception(outcome)
         self._flushing = None
 
-    def _commit(self, batch: Sequence[tuple[Change, ...]]) -> list[BrainError | None]:
+    def _commit(self, batch: Sequence[tuple[Change, ...]]) -> Sequence[Exception | None]:
         try:
             with (
                 store_errors("write to the task ledger"),
@@ -128,12 +129,16 @@ class SqliteTaskStore:
         except BrainError as error:  # nothing of the whole batch is on disk
             return [error] * len(batch)
 
-    def _write_one(self, changes: tuple[Change, ...]) -> BrainError | None:
+    def _write_one(self, changes: tuple[Change, ...]) -> Exception | None:
         self._writer.execute("SAVEPOINT one")
         try:
             for change in changes:
                 write(self._writer, change)
-        except BrainError as error:  # refused by its own condition: the others stand
+        except sqlite3.Error:  # the medium's trouble is everybody's
+            raise
+        except Exception as error:  # refused by its own condition or broken: the others stand
+            if not isinstance(error, BrainError):
+                log.exception("A write to the task ledger broke")
             self._writer.execute("ROLLBACK TO one")
             self._writer.execute("RELEASE one")
             return error
@@ -142,7 +147,7 @@ class SqliteTaskStore:
 
     async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         if self._threads is None:
-            raise Unavailable("The task ledger is closed.")
+            raise closed()
 
         def run() -> T:
             with store_errors("read the task ledger"):

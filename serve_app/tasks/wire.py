@@ -53,7 +53,8 @@ def iso(at: datetime | None) -> str | None:
 def plain(data: Mapping[str, Any], what: str, limit: int) -> dict[str, Any]:
     """A copy of `data` as JSON keeps it. Raises BadRequest for what is not JSON, TooLarge over `limit` bytes."""
     try:
-        text = json.dumps(data, allow_nan=False)
+        # Half of a surrogate pair is no character: encoding refuses it, as every store would.
+        text = json.dumps(data, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError) as error:
         raise BadRequest(f"The {what} cannot be written as JSON: {error}.", field=what) from error
     if len(text) > limit:

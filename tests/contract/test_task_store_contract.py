@@ -253,6 +253,20 @@ class TestUpkeep:
         assert (await store.events("old", 0, 9)).events == ()
         assert (await store.task("new")) is not None
 
+    async def test_deleting_what_is_not_there_is_nothing(self, store):
+        await store.apply(s.DeleteToken("x"), s.DeleteConversation("x"), s.DeleteUser("x"))
+        assert (await store.tokens(), await store.users()) == ([], [])
+
+    async def test_what_runs_again_meanwhile_keeps_everything(self, store):
+        failed = task(status=TaskStatus.FAILED, finished_at=NOW, expires_at=NOW, last_seq=2)
+        log = (event(1), event(2, "task_failed", error="x"))
+        await store.apply(s.InsertTask(failed), s.AppendEvents(log))
+        again = replace(failed, status=TaskStatus.QUEUED, finished_at=None, expires_at=None)
+        await store.apply(s.SaveTask(again, TaskStatus.FAILED, 0))
+        await store.apply(s.ExpireResults(("t1",)), s.DeleteTasks(("t1",)))
+        assert await store.task("t1") == again
+        assert [e.seq for e in (await store.events("t1", 0, 9)).events] == [1, 2]
+
     async def test_both_come_oldest_first_and_bounded(self, store):
         for n in range(3):
             at = NOW - timedelta(minutes=n)

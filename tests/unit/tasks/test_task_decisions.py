@@ -348,7 +348,9 @@ class TestWire:
     def test_data_is_copied_as_json_keeps_it(self):
         assert wire.plain({"a": (1, 2)}, "args", 100) == {"a": [1, 2]}
 
-    @pytest.mark.parametrize("data", [{"a": object()}, {"a": float("nan")}])
+    @pytest.mark.parametrize(
+        "data", [{"a": object()}, {"a": float("nan")}, {"a": "half a pair: \ud800"}]
+    )
     def test_what_is_not_json_is_refused(self, data):
         with pytest.raises(e.BadRequest):
             wire.plain(data, "args", 100)

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from serve_app.settings import Settings
 from serve_app.storage import connect, next_epoch, transaction
 from serve_app.tasks import SqliteTaskStore, TaskEngine, store_sqlite
 from serve_app.tasks.scripted import ScriptedWorker, result, tokens
-from serve_app.tasks.store import AppendEvents, InsertTask, SaveLimit, TaskQuery
+from serve_app.tasks.store import AppendEvents, InsertTask, SaveLimit, SaveTask, TaskQuery
 
 OWNER = Principal("ann", "Ann", Role.OWNER, "none")
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -165,6 +166,48 @@ async def test_a_write_that_breaks_leaves_nobody_waiting(store, caplog):
         await store.apply(InsertTask(task()), AppendEvents((odd,)))
     assert "broke" in caplog.text
     await store.apply(InsertTask(task()))
+
+
+async def test_a_write_that_breaks_takes_no_other_with_it(store):
+    await store.apply(InsertTask(task()))
+    half = replace(task(), message="half a pair: \ud800")
+    outcomes = await asyncio.gather(
+        store.apply(SaveLimit("crawling", 1)),
+        store.apply(SaveLimit("embeddings", 7), SaveTask(half, TaskStatus.QUEUED, 0)),
+        store.apply(SaveLimit("ai_processing", 1)),
+        return_exceptions=True,
+    )
+    assert [type(o) for o in outcomes] == [type(None), UnicodeEncodeError, type(None)]
+    assert await store.limits() == {"crawling": 1, "ai_processing": 1}
+
+
+async def test_a_commit_that_breaks_leaves_nobody_waiting_either(store, monkeypatch, caplog):
+    def broken(batch):
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(store, "_commit", broken)
+    with pytest.raises(RuntimeError):
+        await store.apply(SaveLimit("crawling", 1))
+    assert "broke" in caplog.text
+    monkeypatch.undo()
+    await store.apply(SaveLimit("crawling", 1))
+
+
+async def test_a_medium_that_fails_within_a_batch_fails_it_whole(store, monkeypatch):
+    def full(connection, change):
+        if change == SaveLimit("embeddings", 1):
+            raise sqlite3.OperationalError("database or disk is full")
+        write(connection, change)
+
+    write = store_sqlite.write
+    monkeypatch.setattr(store_sqlite, "write", full)
+    outcomes = await asyncio.gather(
+        store.apply(SaveLimit("crawling", 1)),
+        store.apply(SaveLimit("embeddings", 1)),
+        return_exceptions=True,
+    )
+    assert [type(o) for o in outcomes] == [Unavailable, Unavailable]
+    assert await store.limits() == {}
 
 
 async def test_closing_finishes_what_was_handed_in(store):

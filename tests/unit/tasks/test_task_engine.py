@@ -408,6 +408,18 @@ class TestFencing:
         assert (row.status, row.attempt, row.result) == (TaskStatus.PROCESSING, 2, None)
         assert "token" not in await bench.types(task)
 
+    async def test_what_another_store_takes_for_replaced_runs_again(self, bench):
+        """As after a backup: that store has seen a later attempt than the ledger has."""
+        bench.workers["orchestrator"] = ScriptedWorker([StaleAttempt("replaced")], [result()])
+        await bench.start()
+        task = await bench.submit()
+        await bench.settle()
+        waiting = await bench.get(task)
+        assert (waiting.status, waiting.losses) == (TaskStatus.QUEUED, 1)
+        await bench.clock.advance(1)
+        done = await bench.get(task)
+        assert (done.status, done.attempt) == (TaskStatus.COMPLETED, 2)
+
     async def test_an_id_that_is_taken_is_said_so(self, bench, monkeypatch):
         await bench.start(asyncio.Event())
         task = await bench.submit()
