@@ -118,14 +118,18 @@ class StreamPermits:
         self._per_token = per_token
         self._open: Counter[str] = Counter()
 
-    @contextmanager
-    def hold(self, token_id: str) -> Iterator[None]:
+    def check(self, token_id: str) -> None:
         """Raises Overloaded when `token_id` holds its share already."""
-        if self._open[token_id] >= self._per_token:
+        if self._open.get(token_id, 0) >= self._per_token:
             raise Overloaded(
                 f"This token holds {self._per_token} streams open already; close one first.",
                 retry_after=5,
             )
+
+    @contextmanager
+    def hold(self, token_id: str) -> Iterator[None]:
+        """Raises Overloaded when `token_id` holds its share already."""
+        self.check(token_id)
         self._open[token_id] += 1
         try:
             yield

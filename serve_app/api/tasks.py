@@ -56,7 +56,8 @@ async def cancel_task(task_id: PathId, brain: Brain, who: Caller) -> JSONRespons
 @router.post("/{task_id}/retry/", response_model=answers.Status)
 async def retry_task(task_id: PathId, brain: Brain, who: Caller) -> JSONResponse:
     """Queue a failed or cancelled task again."""
-    return JSONResponse(wire.status(await brain.ledger.retry(task_id, who)))
+    task = await brain.ledger.retry(task_id, who)
+    return JSONResponse(await wire.status_now(brain.ledger, task))
 
 
 @router.get(
@@ -73,6 +74,7 @@ async def task_events(
     last_event_id: Annotated[str, Header(max_length=100)] = "",
 ) -> StreamingResponse:
     """Server-sent events: what came after `after` (or `Last-Event-ID`), then what comes, to the task's end."""
+    permits.check(who.token_id)  # here it can still be a 429; the stream itself holds the permit
     await brain.ledger.get(task_id, who)
     if last_event_id.isascii() and last_event_id.isdecimal():
         after = max(after, min(int(last_event_id), MAX_SEQ))

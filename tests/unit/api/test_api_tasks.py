@@ -76,7 +76,11 @@ async def test_cancel_then_retry(ada: httpx.AsyncClient, brain: SmallBrain) -> N
         await asyncio.sleep(0.01)
     assert status["status"] == "cancelled"
     brain.worker.release.set()
-    assert (await ada.post(f"/api/tasks/{task_id}/retry/")).status_code == 200
+    await brain.engine.set_queue_limit("ai_high_priority", 0)
+    again = await ada.post(f"/api/tasks/{task_id}/retry/")
+    assert again.status_code == 200
+    assert (again.json()["status"], again.json()["position"]) == ("queued", 1)
+    await brain.engine.set_queue_limit("ai_high_priority", 1)
     events = parse((await ada.get(f"/api/tasks/{task_id}/events")).text)
     assert events[-1][1] == "task_completed"
 
@@ -134,6 +138,16 @@ async def test_events_after_the_last_end_at_once(ada: httpx.AsyncClient) -> None
     task_id = await ask_and_wait(ada)
     answer = await ada.get(f"/api/tasks/{task_id}/events", params={"after": 10**9})
     assert (answer.status_code, answer.text) == (200, "")
+
+
+async def test_a_stream_too_many_is_a_429(
+    ada: httpx.AsyncClient, brain: SmallBrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(brain.app.state.permits, "_per_token", 0)
+    task_id = await ask(ada, "hi")
+    answer = await ada.get(f"/api/tasks/{task_id}/events")
+    assert (answer.status_code, answer.json()["code"]) == (429, "overloaded")
+    assert answer.headers["retry-after"] == "5"
 
 
 async def test_a_quiet_stream_shows_signs_of_life(
