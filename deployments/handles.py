@@ -10,6 +10,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.errors import to_brain_error
+from serve_app.domain.errors import Unavailable
 from serve_app.domain.knowledge import (
     LinkCandidate,
     Page,
@@ -26,6 +27,7 @@ from serve_app.domain.knowledge import (
 )
 from serve_app.domain.language import Delta, EmbedderInfo, Generation
 from serve_app.domain.ports import Vectors
+from serve_app.domain.streams import closing
 from serve_app.domain.tasks import Assignment, WorkerEvent
 from serve_app.domain.web import (
     CrawlCounts,
@@ -50,7 +52,12 @@ class Remote:
 
     def _fresh(self) -> DeploymentHandle[Any]:
         if self._handle is None:
-            self._handle = serve.get_deployment_handle(self._deployment, APPLICATION)
+            try:
+                self._handle = serve.get_deployment_handle(self._deployment, APPLICATION)
+            except KeyError as error:
+                raise Unavailable(
+                    f"The part of the brain called {self._deployment} is not deployed yet."
+                ) from error
         return self._handle
 
     async def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -90,8 +97,9 @@ class RemoteLanguageModel:
         return str(await self._remote.call("name"))
 
     async def stream(self, request: Generation) -> AsyncIterator[Delta]:
-        async for delta in self._remote.stream("stream", request):
-            yield delta
+        async with closing(self._remote.stream("stream", request)) as stream:
+            async for delta in stream:
+                yield delta
 
 
 class RemoteEmbedder:
@@ -192,8 +200,9 @@ class RemoteKnowledge:
         return report
 
     async def export(self) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
-        async for batch in self._remote.stream("export"):
-            yield batch
+        async with closing(self._remote.stream("export")) as stream:
+            async for batch in stream:
+                yield batch
 
 
 class RemoteCrawler:
@@ -203,8 +212,9 @@ class RemoteCrawler:
         self._remote = Remote(deployment)
 
     async def crawl(self, job: CrawlJob) -> AsyncIterator[CrawlUpdate]:
-        async for update in self._remote.stream("crawl", job):
-            yield update
+        async with closing(self._remote.stream("crawl", job)) as stream:
+            async for update in stream:
+                yield update
 
 
 class RemoteWorker:
@@ -214,5 +224,6 @@ class RemoteWorker:
         self._remote = Remote(deployment)
 
     async def run(self, assignment: Assignment) -> AsyncIterator[Sequence[WorkerEvent]]:
-        async for batch in self._remote.stream("run", assignment):
-            yield batch
+        async with closing(self._remote.stream("run", assignment)) as stream:
+            async for batch in stream:
+                yield batch
