@@ -93,9 +93,14 @@ def head(settings: Settings, report: Report) -> dict[str, Any]:
     return running
 
 
+def _listens(settings: Settings) -> list[object]:
+    """Where, in a form that survives JSON: fixed while Ray runs."""
+    return [settings.serve.host, settings.serve.port, settings.serve.dashboard_port]
+
+
 def _can_go_on(settings: Settings, running: dict[str, Any]) -> bool:
     host, port = running["gcs"].rsplit(":", 1)
-    return running["address"] == _page(settings) and not _is_free(host, int(port))
+    return running["listens"] == _listens(settings) and not _is_free(host, int(port))
 
 
 def _start_head(settings: Settings, report: Report) -> dict[str, Any]:
@@ -141,7 +146,7 @@ def _start_head(settings: Settings, report: Report) -> dict[str, Any]:
     return {
         "brain_id": brain_id,
         "gcs": f"127.0.0.1:{port}",
-        "address": _page(settings),
+        "listens": _listens(settings),
         "build": None,
     }
 
