@@ -68,9 +68,9 @@ class _Slot:
         self._done = 0
 
     async def read(self, source: Source) -> Reading:
-        process = self.process or await self._start()
         answered = False
         try:
+            process = self.process or await self._start()
             async with asyncio.timeout(self._timeout):
                 answer = await _exchange(process, source)
             answered = True
@@ -82,7 +82,7 @@ class _Slot:
             raise FetchError(message, reason="extract_crashed") from error
         finally:
             self._done += 1
-            # Whoever left in the middle of an exchange, cancellation too, left a process out of step.
+            # Whoever left in the middle of a start or an exchange, cancellation too, left a process out of step.
             if not answered or self._done >= self._readings:
                 await self.stop()
         if "error" in answer:
@@ -91,27 +91,24 @@ class _Slot:
 
     async def _start(self) -> asyncio.subprocess.Process:
         alarm = math.ceil(self._timeout) + 5
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "crawler.extract_worker",
-            str(self._memory),
-            str(alarm),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=_environment(),
-            start_new_session=True,  # an interrupt at the terminal is the crawler's to handle
-        )
-        self.process, self._done = process, 0
         try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "crawler.extract_worker",
+                str(self._memory),
+                str(alarm),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env=_environment(),
+                start_new_session=True,  # an interrupt at the terminal is the crawler's to handle
+            )
+            self.process, self._done = process, 0
             async with asyncio.timeout(START_SECONDS):
                 await receive_frame(_stdout(process))
-        except (TimeoutError, EOFError) as error:
+        except (OSError, EOFError) as error:
             raise Unavailable("The process that reads documents does not start.") from error
-        finally:
-            if process.returncode is not None:
-                self.process = None
         return process
 
     async def stop(self) -> None:

@@ -77,6 +77,18 @@ async def test_leaving_in_the_middle_does_not_mix_up_answers(pool: ReadingPool) 
     assert (await pool.read(other)).title == "Other"
 
 
+async def test_leaving_during_the_start_does_not_mix_up_answers(pool: ReadingPool) -> None:
+    reading = asyncio.create_task(pool.read(GOOD))
+    while not pool.pids:  # noqa: ASYNC110 (nothing tells that a process has begun)
+        await asyncio.sleep(0.01)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert pool.pids == []
+    for title in ("One", "Two"):
+        assert (await pool.read(Source("text", f"# {title}".encode()))).title == title
+
+
 async def test_memory_is_bounded() -> None:
     pool = ReadingPool(timeout=20, slots=1, memory_bytes=150_000_000)
     try:
