@@ -1,9 +1,10 @@
 """What the model wrote against what was quoted: a sentence is released only if one quote supports it.
 
-Pure. Support is judged by words, not by meaning: every number, name and negation of the sentence and
-at least 80 % of its content stems must occur in one and the same quote or in the question, and words
-that stand side by side in the sentence must stand near each other there. That keeps out what a small
-model makes up and most of what it puts together wrongly, not all of it: hence the quotes stand first.
+Pure. Support is judged by words, not by meaning: every number of the sentence must occur in one and
+the same quote, every name and at least 80 % of its content stems there or in the question, and words
+that stand side by side in the sentence must stand near each other there. A sentence that denies needs
+a clause of the quote that denies, and such a clause supports no sentence that affirms. That keeps out
+what a small model makes up and most of what it puts together wrongly, not all of it: hence the quotes stand first.
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ _NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
 _OWN_CITATION = re.compile(r"\s*\[\d+(?:,\s*\d+)*\]")
 _LABEL = re.compile(r"^(?:[-*•>]\s+|\d{1,2}[.)]\s+|(?:answer|a)\s*:\s*)+", re.IGNORECASE)
 _MARKUP = re.compile(r"https?:|www\.|[<>`|{}]|\]\(|```")
+_DENIAL = NEGATIONS | {"neither", "nor"}
+_SHORT_DENIAL = re.compile(r"n['’]t\b", re.IGNORECASE)
+_CLAUSE = re.compile(
+    r"[;:\n]|[,–—]\s*(?=(?:which|who|whom|where|when|but|yet|though|although|while|whereas|because|so|and)\b)"
+    r"|\bbut\b",
+    re.IGNORECASE,
+)
 _PLACE = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 
 
@@ -36,7 +44,11 @@ class Evidence:
     words: frozenset[str]
     stems: frozenset[str]
     fresh: frozenset[str]  # stems of the quote that the question lacks
-    numbers: frozenset[str]
+    numbers: frozenset[
+        str
+    ]  # of the quote alone, as are the two that follow: a question proves nothing
+    number_words: frozenset[str]
+    denied: frozenset[str]  # stems of clauses that deny
     near: frozenset[frozenset[str]]  # pairs of stems near each other in the quote or the question
 
     @classmethod
@@ -51,7 +63,9 @@ class Evidence:
             words=frozenset(words(everything)),
             stems=frozenset(_content(everything)),
             fresh=frozenset(_content(quoted)) - asked,
-            numbers=frozenset(_NUMBER.findall(everything)),
+            numbers=frozenset(_NUMBER.findall(quoted)),
+            number_words=NUMBER_WORDS & set(words(quoted)),
+            denied=_denied(_joined_thousands(quote.text)),
             near=_near(_content(_joined_thousands(quote.text))) | _near(_content(question)),
         )
 
@@ -96,9 +110,9 @@ def _lack(sentence: str, evidence: Evidence) -> str:
     spoken = set(words(sentence))
     if any(number not in evidence.numbers for number in _NUMBER.findall(sentence)):
         return "number"
-    if spoken & NUMBER_WORDS - evidence.words:
+    if spoken & NUMBER_WORDS - evidence.number_words:
         return "number"
-    if spoken & NEGATIONS - evidence.words:
+    if _denies(sentence) == evidence.denied.isdisjoint(stems):
         return "negation"
     if any(name not in evidence.words for name in _names(sentence, evidence)):
         return "name"
@@ -109,6 +123,17 @@ def _lack(sentence: str, evidence: Evidence) -> str:
     if any(a != b and frozenset((a, b)) not in evidence.near for a, b in pairwise(stems)):
         return "joined"
     return ""
+
+
+def _denied(text: str) -> frozenset[str]:
+    """Content stems of the clauses that deny, the denying words apart."""
+    clauses = [clause for clause in _CLAUSE.split(text) if _denies(clause)]
+    spoken = [word for clause in clauses for word in words(clause)]
+    return frozenset(stem(w) for w in spoken if w not in STOPWORDS and w not in _DENIAL)
+
+
+def _denies(text: str) -> bool:
+    return bool(_SHORT_DENIAL.search(text)) or not _DENIAL.isdisjoint(words(text))
 
 
 def _content(text: str) -> list[str]:

@@ -67,6 +67,26 @@ def test_two_quotes_do_not_support_one_claim_together() -> None:
     assert not check("The mill opened in 1966 into the grid.", evidence()).supported
 
 
+@pytest.mark.parametrize(
+    ("question", "quote", "sentence", "reason"),
+    [
+        ("What about the lid?", "The lid must not be opened by hand.", "The lid must be opened by hand.", "negation"),
+        ("What about the lid?", "The lid isn’t waterproof by day.", "The lid is waterproof by day.", "negation"),
+        ("What about the lid?", "The lid is waterproof by day.", "The lid isn't waterproof by day.", "negation"),
+        ("Why is the lid not dry?", "The lid is dry by day and by night.", "The lid is not dry by day.", "negation"),
+        ("Does it hold 500 litres?", "It holds water, many litres.", "It holds water, 500 litres.", "number"),
+        ("What about the lid?", "The lid is not dry; it is safe by day.", "It is safe by day.", ""),
+        ("What about the lid?", "The lid is not dry by day or night.", "The lid isn't dry by day.", ""),
+    ],
+)  # fmt: skip
+def test_a_denial_and_a_number_must_be_the_quotes_own(
+    question: str, quote: str, sentence: str, reason: str
+) -> None:
+    hit = Hit(1, 1, "Lids", "u", quote, 0, len(quote), 1.0)
+    verdict = check(sentence, [Evidence.of(question, Quote(1, hit, quote, 0, len(quote), 1.0))])
+    assert verdict.reason == reason
+
+
 def test_without_quotes_nothing_is_supported() -> None:
     assert not check("The tide mill opened in 1966.", []).supported
 
