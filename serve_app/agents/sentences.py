@@ -11,13 +11,13 @@ from collections.abc import Iterator
 
 MAX_SPAN = 600  # characters; longer spans are cut at a space
 
-_BLOCK = re.compile(r"(?:[^\n]*\S[^\n]*(?:\n|$))+")  # a run of lines that are not blank
+_BLOCK = re.compile(r"(?m:^(?:[^\S\n]*+\S[^\n]*(?:\n|$))+)")  # a run of lines that are not blank
 _FENCE = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"[ \t]{0,3}#{1,6}[ \t]|[ \t]*(?:[-*_=][ \t]*){3,}$")
 _ITEM = re.compile(r"[ \t]*(?:[-*+•][ \t]+|\d{1,3}[.)][ \t]+|>[ \t]?)")
 _TABLE = re.compile(r"[ \t]*\|")
 _STOP = re.compile(
-    r"[.!?…]+[\"'”’)\]*_]*(?:\[\d+\])*(?=\s+[\"'“‘(\[*_`]*[^\W_a-zß-ÿ])|[。！？]+[」』”]*"
+    r"(?<![.!?…])[.!?…]+[\"'”’)\]*_]*(?:\[\d+\])*(?=\s+[\"'“‘(\[*_`]*[^\W_a-zß-ÿ])|[。！？]+[」』”]*"
 )
 _STREAM_STOP = re.compile(r"[.!?…]+[\"'”’)\]*_]*(?=\s+\S)|[。！？]+|\n+")
 _FIGURE = re.compile(r"\s*\d\S{0,11}(?:\s\S{1,11})?\s*")  # "4310 mAh." belongs to what is before it
@@ -43,8 +43,8 @@ def sentence_spans(text: str) -> list[Span]:
 
 def headings(text: str) -> list[str]:
     """The headings of a markdown text, marks taken off, in order."""
-    found = re.findall(r"^[ \t]{0,3}#{1,6}[ \t]+(.+?)[ \t#]*$", _FENCE.sub("", text), re.MULTILINE)
-    return [str(heading).strip("*_` ") for heading in found]
+    found = re.findall(r"^[ \t]{0,3}#{1,6}[ \t]+(.+)$", _FENCE.sub("", text), re.MULTILINE)
+    return [str(heading).rstrip(" \t#").strip("*_` ") for heading in found]
 
 
 def split_stream(buffer: str) -> tuple[list[str], str]:

@@ -18,13 +18,13 @@ _HEADING_ROOM = 1.15  # a heading may push its first block over the limit by so 
 _SEPARATOR = " > "
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
-_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t#]*$")
+_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*)")  # its closing marks are stripped after
 _ITEM = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$)")
 _TABLE = re.compile(r" {0,3}\|")
 _LINE_END = re.compile(r"\n")
 _SENTENCE_END = re.compile(r"[.!?…]['\"”’)\]]*\s+|[。！？]|\n[ \t]*\n")
 _WORD_END = re.compile(r"\s+")
-_MARKUP = re.compile(r"[*_`]|\[([^\]]*)\]\([^)]*\)")
+_MARKUP = re.compile(r"[*_`]|\[([^\[\]]*)\]\([^)\[]*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def _blocks(markdown: str) -> Iterator[_Block]:
             at += 1
             continue
         if match := _HEADING.match(line):
-            title = _MARKUP.sub(lambda m: m[1] or "", match[2]).strip()[:200]
+            title = _MARKUP.sub(lambda m: m[1] or "", match[2].rstrip(" \t#")).strip()[:200]
             yield _Block(start, start + len(line), "heading", len(match[1]), title)
             at += 1
             continue

@@ -33,8 +33,8 @@ _REASONS = {
 }
 _POOR = 0.5
 
-_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
-_SENTENCE_END = re.compile(r"[.!?。！？]+(?:\s|$)")
+_LINK = re.compile(r"\[([^\[\]]*)\]\([^)\[]*\)")
+_SENTENCE_END = re.compile(r"[.!?。！？](?:\s|$)")
 _STRUCTURE = re.compile(r"^ {0,3}(#{1,6} |[-*+] |\d+[.)] |\||```)", re.MULTILINE)
 
 
