@@ -86,6 +86,7 @@ def record(
             page_id = pages.mark_read(write, outcome.key)
         if outcome.gone:
             pages.mark_gone(write, outcome.key)
+        pages.postpone(write, outcome.key)
         if outcome.failure:
             failures.append(outcome.failure)
         write.connection.execute(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from serve_app.domain.errors import NotFound
@@ -16,14 +16,16 @@ from serve_app.knowledge.text import content_hash, digest, site_of, storable
 from serve_app.knowledge.writes import Write
 
 MAX_LINKS = 1000  # kept of one page
+_TRY_AGAIN = timedelta(days=3)
 _REVISITED = ("crawl", "import")  # sources that can be read again
 
 
 def store_page(write: Write, draft: PageDraft) -> StoredPage:
     """Add the page, or update the one with this URL."""
     facts = _facts(draft)
-    old = write.connection.execute("SELECT * FROM pages WHERE url = ?", (draft.url,)).fetchone()
-    page_id = _write_facts(write, facts, draft.fetched_at or write.now, old)
+    old = write.connection.execute("SELECT * FROM pages WHERE url = ?", (facts["url"],)).fetchone()
+    fetched_at = min(draft.fetched_at or write.now, write.now)  # an import may claim any time
+    page_id = _write_facts(write, facts, fetched_at, old)
     same = old and (old["title"], old["markdown"]) == (facts["title"], facts["markdown"])
     if same and old["status"] != "gone":
         return _stored(write, page_id, "unchanged")
@@ -60,6 +62,15 @@ def mark_gone(write: Write, url: str) -> None:
         write.connection.execute("UPDATE pages SET next_visit = NULL WHERE id = ?", (row["id"],))
 
 
+def postpone(write: Write, url: str) -> None:
+    """A due page was not to be had at its address: others have their turn first."""
+    now = write.now
+    write.connection.execute(
+        "UPDATE pages SET next_visit = ? WHERE url = ? AND next_visit <= ?",
+        (to_text(now + _TRY_AGAIN), url, to_text(now)),
+    )
+
+
 def delete_page(write: Write, page_id: int) -> None:
     """Raises NotFound."""
     release_duplicates(write, page_id)
@@ -86,22 +97,23 @@ def release_duplicates(write: Write, page_id: int) -> None:
 def _facts(draft: PageDraft) -> dict[str, Any]:
     """The columns of a page that its draft decides."""
     markdown = storable(draft.markdown)
-    return {
+    facts: dict[str, Any] = {
         "url": draft.url,
         "fetched_url": draft.fetched_url,
         "site": site_of(draft.url),
-        "title": storable(draft.title).strip() or draft.url,
+        "title": draft.title.strip() or draft.url,
         "markdown": markdown,
         "content_hash": content_hash(markdown),
         "words": len(markdown.split()),
         "language": draft.language,
-        "author": storable(draft.author) if draft.author else None,
+        "author": draft.author,
         "published_at": optional_text(draft.published_at),
         "etag": draft.etag,
         "last_modified": draft.last_modified,
         "source": draft.source,
         "collection": draft.collection,
     }
+    return {name: storable(v) if isinstance(v, str) else v for name, v in facts.items()}
 
 
 def _write_facts(write: Write, facts: dict[str, Any], at: datetime, old: sqlite3.Row | None) -> int:

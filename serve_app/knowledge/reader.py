@@ -102,11 +102,15 @@ def _cursor(sort: str, value: object, page_id: int) -> str:
 def _read_cursor(cursor: str, sort: str) -> list[Any]:
     try:
         kept_sort, value, page_id = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise BadRequest("The cursor is not one that a listing gave.", field="cursor") from error
-    if kept_sort != sort or not isinstance(value, str | float) or not isinstance(page_id, int):
+    if kept_sort != sort or not isinstance(value, str | float) or not _is_id(page_id):
         raise BadRequest("The cursor belongs to another listing.", field="cursor")
     return [value, page_id]
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int) and abs(value) < 2**63  # SQLite holds no longer ones
 
 
 def stale_pages(connection: sqlite3.Connection, limit: int, now: datetime) -> list[StalePage]:

@@ -446,3 +446,32 @@ async def test_stats_tell_counts_index_and_growth(knowledge: Knowledge) -> None:
     assert stats["index"]["embedder"] == (await HashEmbedder().info()).key
     assert (len(stats["growth"]), stats["growth"][-1]["pages"]) == (30, 2)
     assert stats["bytes"]["total"] >= 0
+
+
+async def test_a_page_that_can_not_be_read_again_gives_way_to_others(
+    knowledge: Knowledge, clock: FakeClock
+) -> None:
+    (tea,) = await knowledge.store_pages(step("1"), [draft("tea", TEA)])
+    await clock.advance(60)
+    (ray,) = await knowledge.store_pages(step("2"), [draft("ray", RAY)])
+    await clock.advance(31 * 86400)
+    assert [p.page_id for p in await knowledge.stale_pages(1)] == [tea.page_id]
+    await knowledge.open_crawl("c", step("open"), [address("tea")])
+    await knowledge.lease_urls("c", step("lease"), 1)
+    failure = CrawlFailure("https://a.example/tea", "timeout", "It took too long.")
+    await knowledge.record_fetches(
+        "c", step("b"), [FetchOutcome(address("tea").key, failure=failure)]
+    )
+    assert [p.page_id for p in await knowledge.stale_pages(9)] == [ray.page_id]
+    await clock.advance(4 * 86400)
+    assert [p.page_id for p in await knowledge.stale_pages(9)] == [ray.page_id, tea.page_id]
+
+
+async def test_odd_facts_of_a_draft_are_held_as_far_as_they_can(
+    knowledge: Knowledge, clock: FakeClock
+) -> None:
+    far = datetime(9999, 12, 31, tzinfo=clock.now().tzinfo)
+    odd = draft("odd", TEA, fetched_at=far, source="import", language="\ud800", etag="a\x00b")
+    (stored,) = await knowledge.store_pages(step("1"), [odd])
+    page = await knowledge.get_page(stored.page_id)
+    assert (page.fetched_at, page.language, page.etag) == (clock.now(), "\ufffd", "a\ufffdb")
