@@ -94,7 +94,8 @@ class TorchEmbedder:
                     vectors = await loop.run_in_executor(
                         self._worker, self._encode, [item.text for item in batch]
                     )
-                except (RuntimeError, ValueError, MemoryError) as error:
+                except Exception as error:
+                    # Supervision: one odd text (tokenisers raise TypeError too) must not end all embedding.
                     logger.exception("A batch of %d texts could not be embedded", len(batch))
                     fail(batch, ModelError(f"The embedder failed: {error}"))
                 else:

@@ -123,16 +123,18 @@ class Engine:
 
     def _accept(self) -> None:
         while self._inbox:
-            ticket = self._inbox.popleft()
-            if ticket.cancelled:
-                continue
-            try:
-                job = self._job(ticket)
-            except BadRequest as error:
-                ticket.deliver(error)
-                continue
-            self._jobs[job.sequence] = job
-            self.scheduler.add(job.sequence)
+            ticket = self._inbox[
+                0
+            ]  # stays until it is taken on: a failure must not leave it unanswered
+            if not ticket.cancelled:
+                try:
+                    job = self._job(ticket)
+                except BrainError as error:
+                    ticket.deliver(error)
+                else:
+                    self._jobs[job.sequence] = job
+                    self.scheduler.add(job.sequence)
+            self._inbox.popleft()
 
     def _job(self, ticket: Ticket) -> _Job:
         request = ticket.request

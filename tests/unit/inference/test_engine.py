@@ -241,6 +241,20 @@ def test_cancelled_while_waiting_is_never_computed():
     assert outcomes.empty()
 
 
+def test_a_prompt_that_can_not_be_tokenised_ends_nothing_else():
+    class Picky(TableModel):
+        def tokenise(self, segments):
+            tokens = super().tokenise(segments)
+            if ord("%") in tokens:
+                raise ModelError("The tokeniser failed.")
+            return tokens
+
+    with Run(Picky(200)) as run:
+        with pytest.raises(ModelError, match="tokeniser"):
+            read(run.submit("100 %")[1])
+        assert read(run.submit("ok", max_tokens=1)[1])[1].finish_reason == "length"
+
+
 def test_a_prompt_that_does_not_fit_is_refused_with_the_numbers():
     with Run(TableModel(200)) as run:
         with pytest.raises(BadRequest, match=r"\d+ tokens; the model reads fewer than 200"):

@@ -28,6 +28,8 @@ class CountingEmbedder(TorchEmbedder):
         self.batches.append(texts)
         if "poison" in texts:
             raise RuntimeError("out of luck")
+        if "no text" in texts:
+            raise TypeError("out of luck, too")
         return np.array([[len(text), 1] for text in texts], dtype=np.float32)
 
 
@@ -54,8 +56,9 @@ async def test_a_query_overtakes_bulk_work_that_waits(embedder):
 
 
 async def test_a_failed_batch_leaves_the_embedder_working(embedder, caplog):
-    with pytest.raises(ModelError, match="out of luck"):
-        await embedder.embed(["poison"])
+    for text in ("poison", "no text"):
+        with pytest.raises(ModelError, match="out of luck"):
+            await embedder.embed([text])
     assert (await embedder.embed(["fine"])).tolist() == [[4, 1]]
     assert await embedder.healthy()
 
