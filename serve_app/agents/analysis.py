@@ -67,7 +67,7 @@ async def answer(desk: Desk, request: Request) -> AsyncIterator[Step]:
     if kind == "quality":
         pages.held = await _assessed(desk, pages.held)
         assessment = quality_assessment(pages.held)
-        text = quality_text(pages.held, work)
+        text = await asyncio.to_thread(quality_text, pages.held, work)
     elif kind == "comparison" and len(pages.held) > 1:
         text = await asyncio.to_thread(comparison, pages.held, work)
     else:

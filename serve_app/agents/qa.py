@@ -20,7 +20,7 @@ from serve_app.agents.markdown import blockquote, bullets, link
 from serve_app.agents.request import Desk, Request
 from serve_app.agents.sentences import split_stream
 from serve_app.agents.terms import content_words
-from serve_app.domain.errors import ModelError, Overloaded, Unavailable
+from serve_app.domain.errors import BadRequest, ModelError, Overloaded, Unavailable
 from serve_app.domain.knowledge import Hit, SearchQuery, SearchResult
 from serve_app.domain.streams import closing
 from serve_app.knowledge.text import words
@@ -103,7 +103,8 @@ class Writer:
         self.dropped: Counter[str] = Counter()
 
     async def pieces(self) -> AsyncIterator[str]:
-        """Texts to append to the quotes. An absent model ends in a note, never in an error."""
+        """Texts to append to the quotes. A model that is absent, or whose context is too small for the
+        prompt, ends in a note, never in an error."""
         prompt = prompts.grounded(self._request.text, self._quotes, self._request.max_tokens)
         rest = ""
         try:
@@ -117,7 +118,7 @@ class Writer:
                         yield piece
                     if self.released == MAX_SENTENCES:
                         return
-        except (Overloaded, Unavailable, ModelError) as error:
+        except (BadRequest, Overloaded, Unavailable, ModelError) as error:
             log.warning("answered with quotes alone: %s", error)
             yield "\n\n*The language model is not available just now: these are the sources' own words.*"
             return

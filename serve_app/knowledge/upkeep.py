@@ -74,10 +74,11 @@ async def assess_quality(store: KnowledgeStore, clock: Clock, limit: int) -> Wor
     rows, waiting = await store.database.read(read)
     judged = []
     for row in rows:
-        found = quality.assess(row["markdown"], optional_time(row["published_at"]), now)
+        # A long page takes a second, in which no search would be answered.
+        published_at = optional_time(row["published_at"])
+        found = await asyncio.to_thread(quality.assess, row["markdown"], published_at, now)
         facts = json.dumps({"parts": dict(found.parts), "reasons": found.reasons})
         judged.append((found.score, facts, row["id"], row["content_hash"]))
-        await asyncio.sleep(0)  # a long page takes milliseconds; searches come first
 
     def write(write: Write) -> int:
         return write.connection.executemany(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from serve_app.agents.qa import carried_words, refusal
-from serve_app.domain.errors import ModelError, Overloaded, Unavailable, WorkerLost
+from serve_app.domain.errors import BadRequest, ModelError, Overloaded, Unavailable, WorkerLost
 from serve_app.domain.knowledge import SYSTEM, SearchQuery, SearchResult
 
 QUESTION = "When did the tide mill at Rance open?"
@@ -52,7 +52,9 @@ async def test_a_model_that_supports_nothing_leaves_the_quotes(brain: Any, scrip
     assert sum(result["model_sentences"]["dropped"].values()) == 2
 
 
-@pytest.mark.parametrize("error", [Overloaded("Full."), Unavailable("Away."), ModelError("Bad.")])
+@pytest.mark.parametrize(
+    "error", [Overloaded("Full."), Unavailable("Away."), ModelError("Bad."), BadRequest("Long.")]
+)
 async def test_without_the_model_the_quotes_are_the_answer(
     brain: Any, scripted: Any, error: Exception
 ) -> None:
