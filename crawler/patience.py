@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from serve_app.domain.errors import Unavailable
+from serve_app.domain.errors import Overloaded, Unavailable
 from serve_app.domain.ports import Clock
 
 FIRST_PAUSE = 0.5
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 async def patiently(
     clock: Clock, call: Callable[[], Awaitable[T]], patience: float = PATIENCE
 ) -> T:
-    """Answer of `call`, which is made anew while it raises Unavailable, for `patience` seconds of pauses.
+    """Answer of `call`, which is made anew while it raises Unavailable or Overloaded, for `patience` seconds of pauses.
 
     A write may be called so because its WriteKey makes it happen once.
     """
@@ -27,7 +27,7 @@ async def patiently(
     while True:
         try:
             return await call()
-        except Unavailable as error:
+        except (Unavailable, Overloaded) as error:
             if waited >= patience:
                 raise
             _log.info("Trying again in %.1f s: %s", pause, error)

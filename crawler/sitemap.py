@@ -5,6 +5,7 @@ Whatever is found here goes through the fetcher like any link: a sitemap is a st
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -134,7 +135,8 @@ class SitemapReader:
         answer = await self.fetcher.fetch(url, options)
         if answer.status != 200:
             raise FetchError(f"{url} answered {answer.status}.", reason=f"http_{answer.status}")
-        return read_listing(answer.body, answer.final_url)
+        # Tens of megabytes of XML take seconds, in which nothing else would be read.
+        return await asyncio.to_thread(read_listing, answer.body, answer.final_url)
 
 
 def _usual_place(seed: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Iterable
@@ -53,7 +54,10 @@ class Plan:
     @classmethod
     def of(cls, job: CrawlJob) -> Plan:
         scope = Scope.of(
-            job.seeds, same_site=job.same_site, include=job.include, exclude=job.exclude
+            [seed.strip() for seed in job.seeds],
+            same_site=job.same_site,
+            include=job.include,
+            exclude=job.exclude,
         )
         return cls(job, scope)
 
@@ -155,7 +159,7 @@ class Visitor:
 
     async def _validators(self, job: CrawlJob, entry: FrontierUrl) -> dict[str, str]:
         page = await self._knowledge.find_page(entry.key) if job.refresh else None
-        if page is None:
+        if page is None or page.url != entry.key:  # a duplicate answers with the page that is kept
             return {}
         said = {"If-None-Match": page.etag, "If-Modified-Since": page.last_modified}
         return {name: value for name, value in said.items() if value}
@@ -164,7 +168,7 @@ class Visitor:
         """A sitemap or feed that a person named stands for what it lists; one found on the way does not."""
         if entry.depth > 0:
             return FetchOutcome(entry.key)
-        listing = read_listing(answer.body, answer.final_url)
+        listing = await asyncio.to_thread(read_listing, answer.body, answer.final_url)
         pages = await self._sitemaps.expand(listing, _sitemap_limit(plan.job))
         return FetchOutcome(entry.key, found=plan.follow(pages, entry.depth + 1))
 
