@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Mapping
 from typing import Any
 
@@ -18,7 +19,10 @@ from serve_app.api.app import create_api
 from serve_app.api.services import Services
 from serve_app.domain.errors import BrainError
 
+log = logging.getLogger(__name__)
+
 PROBE_SECONDS = 3.0
+KEEP_SECONDS = 10.0
 
 
 @serve.deployment
@@ -27,6 +31,7 @@ class Brain:
     async def __init__(self, settings: Mapping[str, Any], build: Build, *_parts: object) -> None:  # type: ignore[misc]
         self._settings = start_replica(settings)
         await ensure_manager(settings, build)
+        self._keeper = asyncio.create_task(_keep_manager(settings, build))
         self._ledger = RemoteLedger()
         self._knowledge = RemoteKnowledge()
         self._model = RemoteLanguageModel()
@@ -56,7 +61,18 @@ class Brain:
         return dict(zip(probes, found, strict=True))
 
     async def __del__(self) -> None:
+        self._keeper.cancel()
         await self._ledger.close()
+
+
+async def _keep_manager(settings: Mapping[str, Any], build: Build) -> None:
+    """Ray restarts a manager that dies, but gives up on one that can not start (a full disk): then make it again."""
+    while True:
+        await asyncio.sleep(KEEP_SECONDS)
+        try:
+            await ensure_manager(settings, build)
+        except Exception as error:  # noqa: BLE001 - supervision: whatever it is, the next round tries again
+            log.warning("the task manager could not be made: %s", error)
 
 
 async def _probe(work: Awaitable[Any]) -> str:

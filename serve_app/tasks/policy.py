@@ -39,7 +39,7 @@ FINAL_ERRORS = (
     TooLarge,
     Unauthenticated,
 )
-MAX_LOSSES = 20
+MAX_LOSSES = 100  # some 15 minutes of a part that is away; what is restarting comes back sooner
 _LOSS_DELAY, _LOSS_DELAY_CAP = 0.5, 10.0
 _RETRY_DELAY_CAP = 3600.0
 _JITTER = 0.25
