@@ -35,7 +35,8 @@ def _serve(questions: BinaryIO, answers: BinaryIO, seconds: int) -> None:
     while (message := read_frame(questions)) is not None:
         header, body = message
         signal.alarm(seconds)  # its default action ends the process, inside C code too
-        answers.write(frame(_answer(read, Source(body=body, **header))))
+        number = header.pop("number")
+        answers.write(frame({"number": number, **_answer(read, Source(body=body, **header))}))
         answers.flush()
         signal.alarm(0)
 

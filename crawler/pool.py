@@ -7,6 +7,7 @@ in plain frames (nothing is unpickled), and replaces it when it is late, dead, o
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import math
 import os
@@ -125,8 +126,13 @@ class _Slot:
         await process.wait()
 
 
+_numbers = itertools.count()
+
+
 async def _exchange(process: asyncio.subprocess.Process, source: Source) -> dict[str, Any]:
+    number = next(_numbers)
     header = {
+        "number": number,
         "kind": source.kind,
         "url": source.url,
         "charset": source.charset,
@@ -137,6 +143,9 @@ async def _exchange(process: asyncio.subprocess.Process, source: Source) -> dict
     process.stdin.write(frame(header, source.body))
     await process.stdin.drain()
     answer, _ = await receive_frame(_stdout(process))
+    if answer.pop("number", None) != number:
+        # The text of one page must never be taken for that of another.
+        raise ValueError("The reading process answered something else.")
     return answer
 
 
