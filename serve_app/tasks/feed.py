@@ -70,9 +70,12 @@ class Subscriber:
     def offer(self, event: TaskEvent) -> None:
         """An event was committed. Never waits."""
         cursor = self._cursors.get(event.task_id)
-        if cursor is None or event.seq <= cursor.sent:
+        if cursor is None or event.seq < cursor.sent:
             return
-        if cursor.behind:
+        if event.seq == cursor.sent:
+            # Read from the store already, maybe before the task's row said that this was its end: look again.
+            cursor.behind = cursor.behind or event.is_last
+        elif cursor.behind:
             cursor.missed = True
         elif event.seq != cursor.sent + 1 or len(self._buffer) >= BUFFER:
             cursor.behind = True

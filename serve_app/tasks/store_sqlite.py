@@ -188,7 +188,7 @@ class SqliteTaskStore:
 
     async def events(self, task_id: str, after: int, limit: int) -> EventPage:
         def read(connection: sqlite3.Connection) -> EventPage:
-            # The task is read first: an event that comes in between then only makes another page.
+            # The task is read first: one that ends in between is not said to have ended, and asked for again.
             task = connection.execute(
                 "SELECT status, last_seq, conversation_id FROM tasks WHERE id = ?", (task_id,)
             ).fetchone()

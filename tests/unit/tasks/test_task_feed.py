@@ -103,6 +103,22 @@ class TestOneTask:
         log.write("t", 0, last=True)
         assert await following == [1, 2, 3, 4, 5]
 
+    async def test_an_end_that_is_read_before_the_task_says_so_is_an_end(self, log):
+        """The store's task and events are read one after the other; the task may end in between."""
+        told_late = log.read
+
+        async def read(task_id, after, limit):
+            page = await told_late(task_id, after, limit)
+            return EventPage(page.events, ended=page.ended and log.reads > 1)
+
+        log.feed = Feed(read)
+        log.write("t", 1)
+        log.events["t"].append(event("t", 2, "task_completed"))
+        following = asyncio.create_task(collect(log, "t"))
+        await turns()
+        log.feed.publish(log.events["t"])
+        assert await following == [1, 2]
+
     async def test_a_gap_in_what_is_published_is_filled_from_the_log(self, log):
         log.write("t", 1)
         following = asyncio.create_task(collect(log, "t"))

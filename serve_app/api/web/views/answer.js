@@ -157,8 +157,14 @@ export class AnswerView {
   }
 
   #render(html) {
-    if (html) fill(this.#body, safeHtml(html));
-    else fill(this.#body, paragraphs(this.#text));
+    // The quotes that an answer begins with stand above already, as cards.
+    const cited = this.#sources.length > 0;
+    if (html) {
+      fill(this.#body, safeHtml(html));
+      if (cited) hideLeadingQuotes(this.#body);
+    } else {
+      fill(this.#body, paragraphs(cited ? afterLeadingQuotes(this.#text) : this.#text));
+    }
     linkCitations(this.#body, new Set(this.#sources.map((source) => source.n)), (n) => {
       const source = this.#sources.find((one) => one.n === n);
       this.#hooks.openPassage(source);
@@ -195,4 +201,16 @@ export class AnswerView {
       h("summary", { text: Number.isFinite(quality.score) ? `Content quality ${percent(quality.score)}` : "Content quality" }),
       facts(quality)));
   }
+}
+
+function hideLeadingQuotes(body) {
+  for (const child of body.children) {
+    if (child.localName !== "blockquote") return;
+    child.hidden = true;
+  }
+}
+
+/** Markdown text without the quoted lines it begins with. */
+function afterLeadingQuotes(text) {
+  return text.replace(/^(?:[ \t]*(?:>[^\n]*)?(?:\n|$))+/, "");
 }
