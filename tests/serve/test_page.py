@@ -62,7 +62,7 @@ def test_log_in_crawl_ask_and_see_sources(
     page.get_by_test_id("crawl-start").click()
     stored = page.get_by_test_id("crawl-counts").first.locator("[data-count=stored]")
     expect(stored).not_to_have_attribute("data-value", "0", timeout=PATIENCE)
-    expect(page.get_by_test_id("job").first).to_contain_text("stored")
+    expect(page.get_by_test_id("job").first).to_contain_text("Done", timeout=PATIENCE)
     shoot(page, "3-crawl", tmp_path)
 
     page.get_by_test_id("nav-chat").click()
